@@ -1,0 +1,180 @@
+//! Sentences: one pure function from event to words, for the page, the terminal and screen readers alike.
+//!
+//! Actor, verb, object, count, consequence; present tense; at most [`SENTENCE_CHARS_MAX`] characters.
+
+use alloc::format;
+use alloc::string::String;
+
+use crate::event::{Event, EventKind};
+use crate::types::NodeId;
+use crate::view::Spec;
+
+/// The longest sentence, in characters.
+pub const SENTENCE_CHARS_MAX: usize = 90;
+
+/// Names of event kinds, as expectations and captions use them.
+pub const EVENT_NAMES: [&str; 24] = [
+    "phase",
+    "round",
+    "proposed",
+    "vote",
+    "quorum",
+    "locked",
+    "signed",
+    "decided",
+    "withdrew",
+    "abandoned",
+    "fast-forwarded",
+    "evidence",
+    "deferred",
+    "recovered",
+    "refused",
+    "sent",
+    "delivered",
+    "dropped",
+    "timer",
+    "crashed",
+    "restarted",
+    "partitioned",
+    "healed",
+    "fault",
+];
+
+/// The name of an event's kind.
+pub fn event_name(kind: EventKind) -> &'static str {
+    let index = match kind {
+        EventKind::PhaseEntered(_) => 0,
+        EventKind::RoundEntered => 1,
+        EventKind::Proposed => 2,
+        EventKind::VoteCounted(_) => 3,
+        EventKind::QuorumReached(_) => 4,
+        EventKind::Locked => 5,
+        EventKind::Signed => 6,
+        EventKind::Decided => 7,
+        EventKind::Withdrew => 8,
+        EventKind::Abandoned => 9,
+        EventKind::FastForwarded => 10,
+        EventKind::Evidence => 11,
+        EventKind::Deferred => 12,
+        EventKind::Recovered => 13,
+        EventKind::Refused => 14,
+        EventKind::MessageSent(_) => 15,
+        EventKind::MessageDelivered(_) => 16,
+        EventKind::MessageDropped(_) => 17,
+        EventKind::TimerFired => 18,
+        EventKind::Crashed => 19,
+        EventKind::Restarted => 20,
+        EventKind::Partitioned => 21,
+        EventKind::Healed => 22,
+        EventKind::FaultInjected => 23,
+    };
+    EVENT_NAMES[index]
+}
+
+/// Whether the event belongs into the story, or only into the full list.
+pub fn is_told(kind: EventKind) -> bool {
+    !matches!(
+        kind,
+        EventKind::MessageSent(_)
+            | EventKind::MessageDelivered(_)
+            | EventKind::TimerFired
+            | EventKind::VoteCounted(_)
+            | EventKind::QuorumReached(_)
+            | EventKind::RoundEntered
+            | EventKind::PhaseEntered(_)
+    )
+}
+
+/// What happened, as a sentence. `letter` is the value's letter, where it has one.
+pub fn sentence(spec: &Spec, node: NodeId, event: &Event, letter: Option<&str>) -> String {
+    let who = format!("Node {}", node.0);
+    let value = value_text(event, letter);
+    let round = event.round.0;
+    let of = |index: u8| {
+        spec.meters
+            .get(usize::from(index))
+            .map_or("votes", |meter| meter.unit)
+    };
+    let message = |kind: u8| {
+        spec.messages
+            .get(usize::from(kind))
+            .map_or("message", |message| message.name)
+    };
+    let peer = event
+        .peer
+        .map_or_else(String::new, |peer| format!(" {}", peer.0));
+    let count = |unit: &str| {
+        format!(
+            "{} of {} {unit} for {value} (needs {})",
+            event.have, event.total, event.need
+        )
+    };
+    match event.kind {
+        EventKind::PhaseEntered(phase) => {
+            let name = spec
+                .phases
+                .get(usize::from(phase))
+                .map_or("another phase", |phase| phase.name);
+            format!("{who} is {name} in round {round}.")
+        }
+        EventKind::RoundEntered => format!("{who} enters round {round}."),
+        EventKind::Proposed if event.value.is_none() => {
+            format!("{who} votes for nothing in round {round}.")
+        }
+        EventKind::Proposed => format!("{who} proposes {value} in round {round}."),
+        EventKind::VoteCounted(meter) => {
+            format!("{who} counts {} from node{peer}.", count(of(meter)))
+        }
+        EventKind::QuorumReached(meter) => format!("{who} counts {}.", count(of(meter))),
+        EventKind::Locked => format!("{who} counts {} and locks {value}.", count(of(0))),
+        EventKind::Signed => format!("{who} signs {value}, once."),
+        EventKind::Decided => format!("{who} counts {}, commits.", count(of(1))),
+        EventKind::Withdrew => {
+            format!("{who} withdraws: its retries are over and it never locked.")
+        }
+        EventKind::Abandoned => {
+            format!(
+                "{who} holds {} of {} withdrawals (needs {}): abandoned.",
+                event.have, event.total, event.need
+            )
+        }
+        EventKind::FastForwarded => {
+            format!(
+                "{who} takes a certificate of {} locks and commits {value}.",
+                event.have
+            )
+        }
+        EventKind::Evidence => {
+            format!("{who} holds proof that node{peer} voted twice in round {round}.")
+        }
+        EventKind::Deferred => format!("{who} puts off {value}: it is not valid in its view."),
+        EventKind::Recovered => format!("{who} comes back and finds round {round} in its store."),
+        EventKind::Refused => format!("{who} refuses a packet."),
+        EventKind::MessageSent(kind) => format!("{who} sends {}.", message(kind)),
+        EventKind::MessageDelivered(kind) => {
+            format!("{who} receives {} from node{peer}.", message(kind))
+        }
+        EventKind::MessageDropped(kind) => format!(
+            "Lost: {} from node{peer} to node {}.",
+            message(kind),
+            node.0
+        ),
+        EventKind::TimerFired => format!("A timer of node {} fires.", node.0),
+        EventKind::Crashed => format!("Fault: node {} crashes.", node.0),
+        EventKind::Restarted => format!("{who} restarts from its store."),
+        EventKind::Partitioned => String::from("Fault: the network is cut."),
+        EventKind::Healed => String::from("The network heals."),
+        EventKind::FaultInjected if node.0 == 0 => {
+            String::from("Fault: messages are interfered with.")
+        }
+        EventKind::FaultInjected => format!("Fault: node {} or its links misbehave.", node.0),
+    }
+}
+
+fn value_text(event: &Event, letter: Option<&str>) -> String {
+    match (letter, event.value) {
+        (Some(letter), _) => String::from(letter),
+        (None, Some(value)) => format!("{}", value.short()),
+        (None, None) => String::from("nil"),
+    }
+}

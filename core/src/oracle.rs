@@ -1,0 +1,182 @@
+//! What watches a run from outside the replicas and says whether its promises were kept.
+//!
+//! An oracle sees what crosses the network and what nodes record; it never calls a replica's own predicates.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::Serialize;
+
+use crate::engine::Opened;
+use crate::event::{Record, RecordKind};
+use crate::types::{Hash32, InstanceId, NodeId, Time};
+
+/// One invariant's verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// The invariant.
+    pub name: &'static str,
+    /// Whether it held throughout.
+    pub holds: bool,
+    /// The first violation with nodes and values, or what was checked.
+    pub detail: String,
+}
+
+/// A watcher of one run.
+pub trait Oracle: Send + Sync {
+    /// A node sends a message.
+    fn on_send(&mut self, now: Time, from: NodeId, message: &Opened);
+    /// A node records something.
+    fn on_record(&mut self, now: Time, node: NodeId, record: &Record);
+    /// A node lies from now on: what it says binds nobody.
+    fn on_byzantine(&mut self, node: NodeId);
+    /// The verdicts so far, always in the same order.
+    fn verdicts(&self) -> Vec<Verdict>;
+    /// What should hold once a run has come to rest; asked only where a scenario expects it.
+    fn liveness(&self) -> Vec<Verdict> {
+        Vec::new()
+    }
+    /// Whether everything held so far: cheap, asked after every step.
+    fn holds(&self) -> bool;
+    /// A copy, for checkpoints.
+    fn clone_box(&self) -> Box<dyn Oracle>;
+}
+
+/// What every protocol promises per instance: one decision, and none beside an abandonment.
+#[derive(Clone, Debug, Default)]
+pub struct Agreement {
+    decided: BTreeMap<InstanceId, (Hash32, NodeId)>,
+    abandoned: BTreeMap<InstanceId, NodeId>,
+    liars: BTreeSet<NodeId>,
+    violation: Option<String>,
+}
+
+impl Agreement {
+    /// Notes a record.
+    pub fn on_record(&mut self, now: Time, node: NodeId, record: &Record) {
+        if self.liars.contains(&node) || self.violation.is_some() {
+            return;
+        }
+        match (record.kind, record.value) {
+            (RecordKind::Decided, Some(value)) => {
+                let (first, by) = *self.decided.entry(record.instance).or_insert((value, node));
+                if first != value {
+                    self.violation = Some(format!(
+                        "{} ms: {node} decided {value:?}, {by} had decided {first:?}",
+                        now.as_ms()
+                    ));
+                } else if let Some(by) = self.abandoned.get(&record.instance) {
+                    self.violation = Some(format!(
+                        "{} ms: {node} decided {value:?}, {by} had proof of abandonment",
+                        now.as_ms()
+                    ));
+                }
+            }
+            (RecordKind::Abandoned, _) => {
+                self.abandoned.entry(record.instance).or_insert(node);
+                if let Some((value, by)) = self.decided.get(&record.instance) {
+                    self.violation = Some(format!(
+                        "{} ms: {node} has proof of abandonment, {by} had decided {value:?}",
+                        now.as_ms()
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets a liar's word.
+    pub fn on_byzantine(&mut self, node: NodeId) {
+        self.liars.insert(node);
+    }
+
+    /// Whether the node lies.
+    pub fn is_liar(&self, node: NodeId) -> bool {
+        self.liars.contains(&node)
+    }
+
+    /// Whether it held so far.
+    pub fn holds(&self) -> bool {
+        self.violation.is_none()
+    }
+
+    /// The verdict.
+    pub fn verdict(&self) -> Verdict {
+        let detail = self.violation.clone().unwrap_or_else(|| {
+            format!(
+                "{} decided, {} abandoned, never two ways",
+                self.decided.len(),
+                self.abandoned.len()
+            )
+        });
+        Verdict {
+            name: "agreement",
+            holds: self.holds(),
+            detail,
+        }
+    }
+}
+
+/// Watches agreement alone.
+impl Oracle for Agreement {
+    fn on_send(&mut self, _: Time, _: NodeId, _: &Opened) {}
+    fn on_record(&mut self, now: Time, node: NodeId, record: &Record) {
+        Agreement::on_record(self, now, node, record);
+    }
+    fn on_byzantine(&mut self, node: NodeId) {
+        Agreement::on_byzantine(self, node);
+    }
+    fn verdicts(&self) -> Vec<Verdict> {
+        alloc::vec![self.verdict()]
+    }
+    fn holds(&self) -> bool {
+        Agreement::holds(self)
+    }
+    fn clone_box(&self) -> Box<dyn Oracle> {
+        Box::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Round;
+
+    fn record(kind: RecordKind, value: Option<u8>) -> Record {
+        Record {
+            kind,
+            instance: InstanceId::default(),
+            value: value.map(|v| Hash32([v; 32])),
+            round: Round(0),
+        }
+    }
+
+    #[test]
+    fn two_values_break_agreement_and_a_liars_word_does_not_count() {
+        let mut oracle = Agreement::default();
+        oracle.on_byzantine(NodeId(3));
+        oracle.on_record(Time::ZERO, NodeId(1), &record(RecordKind::Decided, Some(1)));
+        oracle.on_record(Time::ZERO, NodeId(3), &record(RecordKind::Decided, Some(2)));
+        assert!(oracle.holds());
+        oracle.on_record(Time::ZERO, NodeId(2), &record(RecordKind::Decided, Some(2)));
+        assert!(!oracle.holds());
+    }
+
+    #[test]
+    fn a_decision_and_an_abandonment_exclude_each_other_in_either_order() {
+        for order in [[0, 1], [1, 0]] {
+            let both = [
+                record(RecordKind::Decided, Some(1)),
+                record(RecordKind::Abandoned, None),
+            ];
+            let mut oracle = Agreement::default();
+            oracle.on_record(Time::ZERO, NodeId(1), &both[order[0]]);
+            assert!(oracle.holds());
+            oracle.on_record(Time::ZERO, NodeId(2), &both[order[1]]);
+            assert!(!oracle.holds());
+        }
+    }
+}

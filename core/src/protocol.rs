@@ -1,0 +1,359 @@
+//! The protocols: the only list of them, and what a shell needs to build one without knowing its types.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
+use crate::crypto::{Crypto, Member, Signer};
+use crate::engine::{Env, Genesis, Protocol, RuleSet, Wire};
+use crate::entropy::Prng;
+use crate::environment::Environment;
+use crate::oracle::Oracle;
+use crate::replica::{self, BuildError, Node, Replica};
+use crate::scenario::{Scenario, member_seed};
+use crate::store::{Rows, TableSpec};
+use crate::types::{GroupId, Hash32, Incarnation, NodeId};
+use crate::view::Spec;
+
+pub mod two_phase;
+
+/// A protocol that can be simulated: with a world outside, an oracle, and a swarm of scenarios.
+pub trait Simulated: Protocol {
+    /// How the world outside starts: the scenario's `[chain]`.
+    type Setting: Wire + Default;
+    /// What an intervention does to the world outside: `fact = { ... }`.
+    type Change: Wire;
+
+    /// The world outside at genesis.
+    fn environment(setting: &Self::Setting, genesis: &Genesis, seed: u64) -> Box<dyn Environment>;
+    /// What watches a run from outside the replicas.
+    fn oracle(env: &Env<Self>) -> Box<dyn Oracle>;
+    /// Whether the world's settings make sense.
+    ///
+    /// # Errors
+    /// Which key is wrong and what was expected.
+    fn check_setting(setting: &Self::Setting) -> Result<(), String>;
+    /// A scenario drawn from a seed: a safety phase in which anything in the fault model fails, then a liveness phase.
+    fn swarm(seed: u64) -> Scenario;
+    /// What a person calls the instance that a request is about.
+    fn request_name(request: &Self::Request) -> String;
+    /// The outcome that a reply tells, in words and as JSON-ready parts.
+    fn read_reply(reply: &Self::Reply) -> ReplyView;
+}
+
+/// A reply in a form that every shell can show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReplyView {
+    /// One word: `accepted`, `decided`, `abandoned`, `refused`, `in-progress`.
+    pub outcome: &'static str,
+    /// The decided value.
+    pub value: Option<Hash32>,
+    /// How many members the proof names.
+    pub certificate: u64,
+    /// Whether no further reply to this request follows.
+    pub last: bool,
+    /// A sentence.
+    pub text: String,
+}
+
+/// The protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProtocolKind {
+    /// Two-phase threshold signing.
+    TwoPhase,
+}
+
+/// Runs an expression with `$P` bound to the protocol's type: the one place that maps names to types.
+macro_rules! with_protocol {
+    ($kind:expr, $P:ident => $body:expr) => {
+        match $kind {
+            $crate::protocol::ProtocolKind::TwoPhase => {
+                type $P = $crate::protocol::two_phase::TwoPhase;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_protocol;
+
+impl ProtocolKind {
+    /// Every protocol.
+    pub const ALL: [ProtocolKind; 1] = [ProtocolKind::TwoPhase];
+
+    /// The name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        with_protocol!(self, P => P::NAME)
+    }
+
+    /// The names of all.
+    pub fn names() -> Vec<&'static str> {
+        Self::ALL.iter().map(|kind| kind.name()).collect()
+    }
+
+    /// The protocol with this name.
+    pub fn from_name(name: &str) -> Option<ProtocolKind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The tag in envelopes and genesis.
+    pub fn tag(self) -> u8 {
+        with_protocol!(self, P => P::TAG)
+    }
+
+    /// The protocol with this tag.
+    pub fn from_tag(tag: u8) -> Option<ProtocolKind> {
+        Self::ALL.into_iter().find(|kind| kind.tag() == tag)
+    }
+
+    /// Its shape.
+    pub fn spec(self) -> &'static Spec {
+        with_protocol!(self, P => P::spec())
+    }
+
+    /// Its tables, for stores that name theirs.
+    pub fn tables(self) -> &'static [TableSpec] {
+        with_protocol!(self, P => P::TABLES)
+    }
+
+    /// Its parameters' defaults, encoded.
+    pub fn default_config(self) -> Vec<u8> {
+        with_protocol!(self, P => codec::encode(&<P as Protocol>::Config::default()))
+    }
+
+    /// Its world's defaults, encoded.
+    pub fn default_environment(self) -> Vec<u8> {
+        with_protocol!(self, P => codec::encode(&<P as Simulated>::Setting::default()))
+    }
+
+    /// Its parameters from TOML text (the body of a `[config]` section).
+    ///
+    /// # Errors
+    /// What is wrong and what was expected.
+    pub fn parse_config(
+        self,
+        file: &str,
+        text: &str,
+    ) -> Result<Vec<u8>, crate::scenario::ScenarioError> {
+        with_protocol!(self, P => crate::scenario::parse_part::<<P as Protocol>::Config>(file, text))
+    }
+
+    /// Its world's settings from TOML text (the body of a `[chain]` section).
+    ///
+    /// # Errors
+    /// What is wrong and what was expected.
+    pub fn parse_environment(
+        self,
+        file: &str,
+        text: &str,
+    ) -> Result<Vec<u8>, crate::scenario::ScenarioError> {
+        with_protocol!(self, P => crate::scenario::parse_part::<<P as Simulated>::Setting>(file, text))
+    }
+
+    /// A request from TOML text, such as `event = "withdraw-1"` and `amount = 25` on lines of their own.
+    ///
+    /// # Errors
+    /// What is wrong and what was expected.
+    pub fn parse_request(
+        self,
+        file: &str,
+        text: &str,
+    ) -> Result<Vec<u8>, crate::scenario::ScenarioError> {
+        with_protocol!(self, P => crate::scenario::parse_part::<<P as Protocol>::Request>(file, text))
+    }
+
+    /// What a person calls the instance that an encoded request is about.
+    pub fn request_name(self, request: &[u8]) -> Option<String> {
+        with_protocol!(self, P => codec::decode(request).ok().map(|request| P::request_name(&request)))
+    }
+
+    /// What an encoded reply says.
+    pub fn read_reply(self, reply: &[u8]) -> Option<ReplyView> {
+        with_protocol!(self, P => codec::decode(reply).ok().map(|reply| P::read_reply(&reply)))
+    }
+
+    /// Whether the parameters and settings of a scenario make sense for its topology.
+    ///
+    /// # Errors
+    /// Which key is wrong and what was expected.
+    pub fn check(self, scenario: &Scenario) -> Result<(), String> {
+        if let Some(flaw) = scenario.flaws.first() {
+            return Err(alloc::format!(
+                "flaws: {} has no switchable flaw \"{flaw}\"",
+                self.name()
+            ));
+        }
+        if scenario.rules == RuleSet::AsWritten {
+            return Err(alloc::format!(
+                "rules = \"as-written\": {} has hardened rules only",
+                self.name()
+            ));
+        }
+        let members = members(scenario.crypto, &scenario.groups);
+        with_protocol!(self, P => {
+            let config = codec::decode(&scenario.config).map_err(|_| String::from("config is not of this protocol"))?;
+            P::check_config(&config, &members)?;
+            let setting = codec::decode(&scenario.environment).map_err(|_| String::from("chain is not of this protocol"))?;
+            P::check_setting(&setting)
+        })
+    }
+
+    /// The world outside, as a scenario starts it.
+    ///
+    /// # Panics
+    /// If the scenario was not checked.
+    pub fn environment(self, scenario: &Scenario) -> Box<dyn Environment> {
+        self.environment_of(
+            &scenario.environment,
+            &simulated_genesis(scenario),
+            scenario.seed,
+        )
+        .expect("a checked scenario's parts decode")
+    }
+
+    /// The world outside of a cluster; `None` if the settings are not of this protocol.
+    pub fn environment_of(
+        self,
+        setting: &[u8],
+        genesis: &Genesis,
+        seed: u64,
+    ) -> Option<Box<dyn Environment>> {
+        with_protocol!(self, P => {
+            let setting = codec::decode(setting).ok()?;
+            Some(<P as Simulated>::environment(&setting, genesis, seed))
+        })
+    }
+
+    /// A scenario drawn from a seed.
+    pub fn swarm(self, seed: u64) -> Scenario {
+        with_protocol!(self, P => P::swarm(seed))
+    }
+
+    /// Builds the nodes of a cluster.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn cluster(self, genesis: &Genesis) -> Result<Arc<dyn Cluster>, BuildError> {
+        with_protocol!(self, P => Ok(Arc::new(TypedCluster::<P>::new(genesis)?) as Arc<dyn Cluster>))
+    }
+}
+
+/// Builds a live node from its genesis, key and rows.
+///
+/// # Errors
+/// See [`BuildError`].
+pub fn build(
+    genesis: &Genesis,
+    id: NodeId,
+    signer: Signer,
+    rows: &Rows,
+    entropy: [u8; 32],
+) -> Result<Box<dyn Replica>, BuildError> {
+    let kind = ProtocolKind::from_tag(genesis.protocol)
+        .ok_or(BuildError::UnknownProtocol(genesis.protocol))?;
+    with_protocol!(kind, P => {
+        let env = replica::env::<P>(genesis, id, signer)?;
+        let node = Node::open(env, rows, |_| Prng::from_seed(entropy)).map_err(BuildError::Recover)?;
+        Ok(Box::new(node) as Box<dyn Replica>)
+    })
+}
+
+/// The genesis of a simulated cluster.
+pub fn simulated_genesis(scenario: &Scenario) -> Genesis {
+    Genesis {
+        protocol: scenario.protocol.tag(),
+        rules: scenario.rules,
+        crypto: scenario.crypto,
+        name: String::from("simulated"),
+        members: members(scenario.crypto, &scenario.groups),
+        config: scenario.config.clone(),
+    }
+}
+
+/// The members of a simulated cluster, whose keys are functions of their numbers.
+pub fn members(crypto: Crypto, groups: &[GroupId]) -> Vec<Member> {
+    let member = |(index, group): (usize, &GroupId)| {
+        let id = NodeId(index as u16 + 1);
+        Member {
+            id,
+            group: *group,
+            key: Signer::from_seed(crypto, &member_seed(id)).public(),
+        }
+    };
+    groups.iter().enumerate().map(member).collect()
+}
+
+/// Builds nodes of one simulated cluster, again and again.
+pub trait Cluster: Send + Sync {
+    /// The protocol's shape.
+    fn spec(&self) -> &'static Spec;
+    /// A node in its next life.
+    ///
+    /// # Errors
+    /// When its rows do not give a state back.
+    fn node(&self, id: NodeId, rows: &Rows, seed: u64) -> Result<Box<dyn Replica>, BuildError>;
+    /// What watches from outside.
+    fn oracle(&self) -> Box<dyn Oracle>;
+}
+
+/// A cluster of one protocol.
+pub struct TypedCluster<P: Protocol> {
+    genesis: Genesis,
+    shared: Env<P>,
+    oracle: fn(&Env<P>) -> Box<dyn Oracle>,
+}
+
+impl<P: Simulated> TypedCluster<P> {
+    /// Prepares a cluster with the protocol's own oracle.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn new(genesis: &Genesis) -> Result<TypedCluster<P>, BuildError> {
+        Self::with_oracle(genesis, P::oracle)
+    }
+}
+
+impl<P: Protocol> TypedCluster<P> {
+    /// Prepares a cluster that something else watches.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn with_oracle(
+        genesis: &Genesis,
+        oracle: fn(&Env<P>) -> Box<dyn Oracle>,
+    ) -> Result<TypedCluster<P>, BuildError> {
+        let first = genesis
+            .members
+            .first()
+            .map_or(NodeId(0), |member| member.id);
+        let signer = Signer::from_seed(genesis.crypto, &member_seed(first));
+        let shared = replica::env::<P>(genesis, first, signer)?;
+        Ok(TypedCluster {
+            genesis: genesis.clone(),
+            shared,
+            oracle,
+        })
+    }
+}
+
+impl<P: Protocol> Cluster for TypedCluster<P> {
+    fn spec(&self) -> &'static Spec {
+        P::spec()
+    }
+
+    fn node(&self, id: NodeId, rows: &Rows, seed: u64) -> Result<Box<dyn Replica>, BuildError> {
+        let signer = Signer::from_seed(self.genesis.crypto, &member_seed(id));
+        let env = self.shared.for_member(&self.genesis, id, signer)?;
+        let entropy = |Incarnation(life)| Prng::new(seed, "node", u64::from(id.0), life);
+        let node = Node::open(env, rows, entropy).map_err(BuildError::Recover)?;
+        Ok(Box::new(node))
+    }
+
+    fn oracle(&self) -> Box<dyn Oracle> {
+        (self.oracle)(&self.shared)
+    }
+}

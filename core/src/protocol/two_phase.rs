@@ -1,0 +1,751 @@
+//! `two-phase`, Profile A: threshold signing of one transaction template per event, under crash faults.
+//!
+//! Source: seeds/000. Signers agree on a template first and sign only then. n members, m partial signatures make the
+//! transaction valid, q = max(m, floor(n/2) + 1) locks decide, f = n - q members may be down.
+//!
+//! # Rules
+//!
+//! Upon a request for an event, or hearing of one: remember its body; enter round 0.
+//! Upon entering round 0: propose the own template at once. The proposal *is* the prevote.
+//! Upon entering round r >= 1 as its leader, members\[(H(event) + r) mod n\]: propose `valid` with its proof, else
+//! `fresh(r)`: the most supported, then lowest, template of round r - 1 that is valid here, else the own one.
+//! Upon the leader's proposal: propose the same if the template is valid and the lock allows it, else as on the propose
+//! timeout. Upon the propose timeout, a third of the round: propose the locked template, else `fresh(r)`, else nothing.
+//! Upon q proposals of one round for a template that is valid here: lock it and send the lock; once per round.
+//! Upon q locks of one round for a template, or a certificate of them: the event is **committed**. Note `signature[event]
+//! = H` for good, sign H, broadcast certificate and signature.
+//! Upon the end of the round (`proposal_timeout_ms`, whatever arrived): failed; after `delay_for_retry` with jitter, round
+//! r + 1. Upon a vote of a higher round: follow into it, which counts as no retry.
+//! Upon the end of a round with no retries left: a node that never locked withdraws — a signed, durable Abandon, after
+//! which it never locks. A node that locked goes on at `max_delay_ms`. n - q + 1 withdrawals are the AbandonCert, which
+//! ends the event, and which alone is told to a client.
+//! Upon m partial signatures: report the transaction to the chain. Upon seeing it there: completed.
+//! Every second: send own votes of open events again, ask one peer what it knows, re-drive committed events.
+//! Upon any late vote about an ended event: answer with its certificate.
+//!
+//! # Deviations
+//!
+//! From rule R ([`crate::rounds`]): there are no precommits for nil; one timer ends a round. A template for which q
+//! proposals of an earlier round are proven is prevoted and locked without another look at the own chain view (its
+//! structure is always checked): a quorum saw its inputs, and an output that is spent meanwhile must not keep a locked
+//! event from ending. Signing looks again, and defers.
+//! From the document: proposals inform, locks bind; every S0-F flaw is fixed or cannot occur (docs/coverage.md).
+//!
+//! # Why it is safe
+//!
+//! Agreement is rule R's argument: two sets of q members share one, since q > n / 2. An AbandonCert excludes a decision:
+//! its n - q + 1 members never locked and never will, so at most q - 1 members ever lock, in any round. One signature:
+//! `signature[event]` is written in the batch of the decision, before anything is sent, and never deleted.
+//! Profile A survives crashes only: with n = 3 one equivocator forks it (S0-F22).
+//!
+//! # Why it is live
+//!
+//! Once messages arrive in time and before retries run out, n - f members run, and a template that is valid for one is
+//! valid for all: jumps bring members into one round, where its leader's proposal reaches all within a third of the
+//! round. The leader proposes the highest `valid`, which every lock allows. If retries do run out first, members that
+//! never locked withdraw; either n - q + 1 of them do, or q members stay, and among those rounds go on.
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::Certificate;
+use crate::codec;
+use crate::crypto::{Member, Signature};
+use crate::engine::{Context, Env, Genesis, Input, MessageInfo, Protocol};
+use crate::environment::Environment;
+use crate::event::{Record, RecordKind};
+use crate::ledger::{OutPoint, Script, Transaction};
+use crate::oracle::Oracle;
+use crate::protocol::{ReplyView, Simulated};
+use crate::quorum::Quorum;
+use crate::scenario::Scenario;
+use crate::store::{AnyTable, RecoverError, Rows, Table, TableId, TableSpec};
+use crate::types::{ClientId, Duration, Hash32, InstanceId, NodeId, Round};
+use crate::view::{Glance, InstanceKind, MeterKind, NodeView, Spec, ViewScope};
+use crate::votes::VoteSet;
+
+mod abandon;
+mod chain;
+mod commit;
+pub mod config;
+pub mod message;
+mod oracle;
+pub mod phase;
+mod propose;
+mod swarm;
+mod sync;
+pub mod template;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use chain::{ChainChange, ChainSetting};
+pub use config::TwoPhaseConfig;
+pub use message::Message;
+use message::{Proposal, Pskt, SigningEvent};
+use phase::{EventPhase, EventPhaseState, PHASES};
+use template::{ChainFact, ChainView};
+
+/// What a client asks: to sign a payment. (S0-90)
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitEvent {
+    /// The event's name.
+    pub event: String,
+    /// How much to pay.
+    pub amount: u64,
+    /// To whom, as text; absent means the event's own address.
+    #[serde(default)]
+    pub destination: Option<String>,
+    /// The event that this one replaces, by name and amount, because its input was spent elsewhere.
+    #[serde(default)]
+    pub supersedes: Option<Superseded>,
+}
+
+/// Which event is replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Superseded {
+    /// Its name.
+    pub event: String,
+    /// Its amount.
+    pub amount: u64,
+}
+
+impl SubmitEvent {
+    /// The event's body.
+    pub fn signing_material(&self) -> SigningEvent {
+        let body = |event: &str, amount, destination: Option<&String>, supersedes| SigningEvent {
+            name: event.to_owned(),
+            amount,
+            destination: Script {
+                version: 0,
+                bytes: destination
+                    .map_or(event, String::as_str)
+                    .as_bytes()
+                    .to_vec(),
+            },
+            supersedes,
+        };
+        let supersedes = self
+            .supersedes
+            .as_ref()
+            .map(|old| body(&old.event, old.amount, None, None).id());
+        body(
+            &self.event,
+            self.amount,
+            self.destination.as_ref(),
+            supersedes,
+        )
+    }
+}
+
+/// What a client is told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Reply {
+    /// The event is in progress; a decision follows. It omits the template until then. (S0-90)
+    Accepted,
+    /// "Already in progress": as `Accepted`, for an event that was known. (S0-90)
+    InProgress,
+    /// The event is decided.
+    Decided {
+        /// The template.
+        tx_template_hash: Hash32,
+        /// How many locks prove it.
+        locks: u16,
+    },
+    /// The event ended without a value, with proof.
+    Abandoned {
+        /// How many withdrawals prove it.
+        withdrawals: u16,
+    },
+    /// The event cannot be signed as asked.
+    Refused(String),
+}
+
+/// What goes out to the chain: the decided transaction with enough signatures. (S0-75)
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SignedTransaction {
+    /// The event.
+    pub event_id: InstanceId,
+    /// The transaction.
+    pub transaction: Transaction,
+    /// m partial signatures, in signer order.
+    pub signatures: Vec<(NodeId, Signature)>,
+}
+
+/// What timers are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// Every second.
+    Tick,
+    /// The leader's proposal did not come.
+    Propose(InstanceId, Round),
+    /// The round is over.
+    Round(InstanceId, Round),
+    /// Backoff is over: enter the round.
+    Retry(InstanceId, Round),
+    /// A peer was told about an event; do not tell it again before this fires. Node 0 stands for all.
+    Cooldown(NodeId, InstanceId),
+    /// A peer was asked for events that it knows; do not ask again before this fires.
+    Asked(NodeId),
+    /// The event's proposals may be forgotten.
+    Gc(InstanceId),
+}
+
+/// A proposal as stored: its template stands in `event_template`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct StoredVote {
+    value: Option<Hash32>,
+    signature: Signature,
+    timestamp_ns: u64,
+    tip_score: Option<u64>,
+    valid_round: Option<Round>,
+    valid_proof: Option<Certificate>,
+}
+
+/// How an event ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+enum Outcome {
+    /// q locks.
+    Lock(Certificate),
+    /// n - q + 1 withdrawals.
+    Abandon(Certificate),
+}
+
+/// What a node knows of an open event besides its rows. Lost in a crash; peers send it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Live {
+    votes: VoteSet,
+    partials: BTreeMap<NodeId, Signature>,
+    waiting: Vec<(ClientId, u64)>,
+    /// Templates that a quorum proposed, whose quorum event was told.
+    told: Vec<(Round, Hash32)>,
+    accused: Vec<NodeId>,
+    /// Members whose votes are of rounds too far ahead to be stored, with the highest of those rounds.
+    far: BTreeMap<NodeId, Round>,
+    deferred: bool,
+}
+
+/// A signer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TwoPhase {
+    /// `event`: bodies. Kept for good, with the two below: tombstones.
+    events: Table<InstanceId, SigningEvent>,
+    /// `event_phase`.
+    phases: Table<InstanceId, EventPhaseState>,
+    /// `phase_index`: events by phase.
+    index: Table<(u8, InstanceId), ()>,
+    /// `signature`: what this node signed. Never deleted.
+    signatures: Table<InstanceId, Hash32>,
+    /// `event_proposal`: votes by event, round and proposer.
+    proposals: Table<(InstanceId, Round, NodeId), StoredVote>,
+    /// `event_template`: templates by event and hash.
+    templates: Table<(InstanceId, Hash32), Pskt>,
+    /// `event_valid`: the proof of the `valid` template.
+    valid: Table<InstanceId, Certificate>,
+    /// `event_certificate`: how it ended.
+    outcomes: Table<InstanceId, Outcome>,
+
+    live: BTreeMap<InstanceId, Arc<Live>>,
+    chain: ChainView,
+    /// Outputs promised to events that are decided, or that this node proposed for, and not yet complete.
+    reserved: BTreeMap<OutPoint, InstanceId>,
+    sync: sync::SyncState,
+}
+
+const EVENT: TableSpec = TableSpec {
+    id: TableId(1),
+    name: "event",
+};
+const EVENT_PHASE: TableSpec = TableSpec {
+    id: TableId(2),
+    name: "event_phase",
+};
+const PHASE_INDEX: TableSpec = TableSpec {
+    id: TableId(3),
+    name: "phase_index",
+};
+const SIGNATURE: TableSpec = TableSpec {
+    id: TableId(4),
+    name: "signature",
+};
+const EVENT_PROPOSAL: TableSpec = TableSpec {
+    id: TableId(5),
+    name: "event_proposal",
+};
+const EVENT_TEMPLATE: TableSpec = TableSpec {
+    id: TableId(6),
+    name: "event_template",
+};
+const EVENT_VALID: TableSpec = TableSpec {
+    id: TableId(7),
+    name: "event_valid",
+};
+const EVENT_CERTIFICATE: TableSpec = TableSpec {
+    id: TableId(8),
+    name: "event_certificate",
+};
+
+static SPEC: Spec = Spec {
+    name: "two-phase",
+    title: "Two-phase threshold signing",
+    instances: &[InstanceKind {
+        name: "signing event",
+        parent: None,
+    }],
+    phases: &PHASES,
+    transitions: &[
+        (0, 1),
+        (0, 2),
+        (1, 2),
+        (1, 4),
+        (2, 3),
+        (4, 1),
+        (4, 5),
+        (4, 2),
+        (5, 2),
+        (0, 5),
+    ],
+    messages: &message::MESSAGES,
+    meters: &[
+        MeterKind {
+            name: "proposals",
+            unit: "proposals",
+        },
+        MeterKind {
+            name: "locks",
+            unit: "locks",
+        },
+    ],
+    fault_model: "Profile A survives crashes of n - q members; it does not survive a liar.",
+};
+
+/// The meter of proposals.
+const PROPOSALS_METER: u8 = 0;
+/// The meter of locks.
+const LOCKS_METER: u8 = 1;
+
+type Cx<'a, 'b> = &'a mut Context<'b, TwoPhase>;
+
+impl TwoPhase {
+    const TAG_BYTE: u8 = 1;
+
+    /// How many locks decide.
+    fn quorum(env: &Env<TwoPhase>) -> Quorum {
+        env.config.quorum(env.members().len())
+    }
+
+    fn phase(&self, event: &InstanceId) -> EventPhase {
+        self.phases
+            .get(event)
+            .map_or(EventPhase::Unknown, |row| row.phase)
+    }
+
+    fn live_mut(&mut self, event: InstanceId) -> &mut Live {
+        Arc::make_mut(self.live.entry(event).or_default())
+    }
+
+    /// Moves an event to another phase: row, index and observers together.
+    fn enter_phase(&mut self, cx: Cx<'_, '_>, event: InstanceId, to: EventPhase) {
+        let Some(row) = self.phases.get_mut(&event) else {
+            return;
+        };
+        let (from, round) = (row.phase, row.rounds.round);
+        if from == to {
+            return;
+        }
+        row.transition(to);
+        self.index.delete(&(from as u8, event));
+        self.index.put((to as u8, event), ());
+        view::tell_phase(cx, event, to, round);
+    }
+
+    /// The events of one phase, in id order. (S0-55 `get_events_in_phase`)
+    fn events_in_phase(&self, phase: EventPhase) -> Vec<InstanceId> {
+        let low = (phase as u8, InstanceId::default());
+        let high = (phase as u8 + 1, InstanceId::default());
+        self.index
+            .range(low..high)
+            .map(|((_, event), ())| *event)
+            .collect()
+    }
+
+    /// Events that are neither completed nor abandoned with proof, in id order.
+    fn open_events(&self) -> Vec<InstanceId> {
+        let mut open = self.events_in_phase(EventPhase::Proposing);
+        open.extend(self.events_in_phase(EventPhase::Failed));
+        open.extend(self.events_in_phase(EventPhase::Committed));
+        let withdrawn = self.events_in_phase(EventPhase::Abandoned).into_iter();
+        open.extend(withdrawn.filter(|event| !self.outcomes.contains(event)));
+        open
+    }
+
+    fn on_start(&mut self, cx: Cx<'_, '_>) {
+        self.sync.start(cx);
+        cx.set_timer(Timer::Tick, Duration::from_ms(config::TICK_MS));
+        // What an earlier life learned it may not have lived to tell.
+        for (event, outcome) in self.outcomes.iter() {
+            let (kind, ballot) = match outcome {
+                Outcome::Lock(certificate) => (RecordKind::Decided, certificate.ballot),
+                Outcome::Abandon(certificate) => (RecordKind::Abandoned, certificate.ballot),
+            };
+            cx.record(Record {
+                kind,
+                instance: *event,
+                value: ballot.value,
+                round: ballot.round,
+            });
+        }
+        for event in self.open_events() {
+            self.resume(cx, event);
+        }
+        // Proposals of events that ended in an earlier life are still to be forgotten.
+        let ended: BTreeSet<InstanceId> = self
+            .proposals
+            .iter()
+            .map(|((event, ..), _)| *event)
+            .collect();
+        for event in ended
+            .into_iter()
+            .filter(|event| self.outcomes.contains(event))
+        {
+            cx.set_timer(
+                Timer::Gc(event),
+                Duration::from_ms(cx.env().config.gc_after_ms),
+            );
+        }
+    }
+
+    fn on_fact(&mut self, cx: Cx<'_, '_>, fact: &ChainFact) {
+        self.chain.update(fact);
+        for event in self.events_in_phase(EventPhase::Committed) {
+            self.try_sign(cx, event);
+            self.try_complete(cx, event);
+        }
+        for event in self.events_in_phase(EventPhase::Proposing) {
+            self.evaluate(cx, event);
+        }
+    }
+
+    fn on_timeout(&mut self, cx: Cx<'_, '_>, timer: Timer) {
+        match timer {
+            Timer::Tick => self.on_tick(cx),
+            Timer::Propose(event, round) => self.on_propose_timeout(cx, event, round),
+            Timer::Round(event, round) => self.on_round_timeout(cx, event, round),
+            Timer::Retry(event, round) => self.on_retry(cx, event, round),
+            Timer::Cooldown(..) | Timer::Asked(_) => {}
+            Timer::Gc(event) => self.on_gc(event),
+        }
+    }
+
+    fn on_message(&mut self, cx: Cx<'_, '_>, from: NodeId, message: &Message) {
+        match message {
+            Message::ProposalBroadcast(proposal) => self.on_proposal(cx, from, proposal),
+            Message::NoProposal {
+                vote,
+                signing_material,
+            } => self.on_no_proposal(cx, from, vote, signing_material),
+            Message::Lock(vote) => self.on_lock(cx, from, vote),
+            Message::EventStateBroadcast(commit) => self.on_commit(cx, commit),
+            Message::Abandon {
+                certificate,
+                signing_material,
+            } => {
+                self.on_abandon(cx, from, certificate, signing_material);
+            }
+            Message::Equivocation(evidence) => self.on_evidence(cx, evidence),
+            Message::StateSyncRequest { events, since } => {
+                self.on_sync_request(cx, from, events, *since)
+            }
+            Message::StateSyncResponse {
+                learned,
+                cursor,
+                proposals,
+                locks,
+            } => {
+                self.on_sync_response(cx, from, learned, *cursor, proposals, locks);
+            }
+        }
+    }
+}
+
+impl Protocol for TwoPhase {
+    type Message = Message;
+    type Timer = Timer;
+    type Request = SubmitEvent;
+    type Reply = Reply;
+    type Fact = ChainFact;
+    type Report = SignedTransaction;
+    type Config = TwoPhaseConfig;
+
+    const TAG: u8 = Self::TAG_BYTE;
+    const NAME: &'static str = "two-phase";
+    const TABLES: &'static [TableSpec] = &[
+        EVENT,
+        EVENT_PHASE,
+        PHASE_INDEX,
+        SIGNATURE,
+        EVENT_PROPOSAL,
+        EVENT_TEMPLATE,
+        EVENT_VALID,
+        EVENT_CERTIFICATE,
+    ];
+
+    fn spec() -> &'static Spec {
+        &SPEC
+    }
+
+    fn check_config(config: &TwoPhaseConfig, members: &[Member]) -> Result<(), String> {
+        config.check(members)
+    }
+
+    fn recover(env: &Env<Self>, rows: &Rows) -> Result<Self, RecoverError> {
+        let mut state = TwoPhase {
+            events: Table::load(EVENT, rows)?,
+            phases: Table::load(EVENT_PHASE, rows)?,
+            index: Table::load(PHASE_INDEX, rows)?,
+            signatures: Table::load(SIGNATURE, rows)?,
+            proposals: Table::load(EVENT_PROPOSAL, rows)?,
+            templates: Table::load(EVENT_TEMPLATE, rows)?,
+            valid: Table::load(EVENT_VALID, rows)?,
+            outcomes: Table::load(EVENT_CERTIFICATE, rows)?,
+            live: BTreeMap::new(),
+            chain: ChainView::default(),
+            reserved: BTreeMap::new(),
+            sync: sync::SyncState::default(),
+        };
+        state.rebuild(env)?;
+        Ok(state)
+    }
+
+    fn handle(&mut self, cx: &mut Context<'_, Self>, input: Input<Self>) {
+        match input {
+            Input::Start => self.on_start(cx),
+            Input::Message { from, message } => self.on_message(cx, from, &message),
+            Input::Timeout(timer) => self.on_timeout(cx, timer),
+            Input::Request {
+                client,
+                number,
+                request,
+            } => self.on_request(cx, client, number, &request),
+            Input::Fact(fact) => self.on_fact(cx, &fact),
+        }
+    }
+
+    fn check(env: &Env<Self>, from: NodeId, message: &Message) -> Result<(), &'static str> {
+        message::check(env, from, message)
+    }
+
+    fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn AnyTable)) {
+        visit(&mut self.events);
+        visit(&mut self.phases);
+        visit(&mut self.index);
+        visit(&mut self.signatures);
+        visit(&mut self.proposals);
+        visit(&mut self.templates);
+        visit(&mut self.valid);
+        visit(&mut self.outcomes);
+    }
+
+    fn describe(message: &Message) -> MessageInfo {
+        message::describe(message)
+    }
+
+    fn glance(&self) -> Glance {
+        view::glance(self)
+    }
+
+    fn view(&self, env: &Env<Self>, scope: ViewScope) -> NodeView {
+        view::view(self, env, scope)
+    }
+
+    fn invariants(&self, _env: &Env<Self>) {
+        if cfg!(debug_assertions) {
+            self.assert_consistent();
+        }
+    }
+
+    fn equivocate(&self, env: &Env<Self>, message: &Message) -> Option<Message> {
+        self.second_version(env, message)
+    }
+}
+
+impl TwoPhase {
+    /// Rebuilds what is derived from rows: votes of open events, promised outputs, the order of learning.
+    fn rebuild(&mut self, env: &Env<Self>) -> Result<(), RecoverError> {
+        let inconsistent = |expected| Err(RecoverError::Inconsistent { expected });
+        for (event, row) in self.phases.iter() {
+            if !self.events.contains(event) {
+                return inconsistent("an event's body beside its phase");
+            }
+            if !self.index.contains(&(row.phase as u8, *event)) {
+                return inconsistent("the phase index to agree with the phase");
+            }
+            if row.phase.is_decided() && row.canonical_hash.is_none() {
+                return inconsistent("a decided event to have its template");
+            }
+        }
+        if self.index.len() != self.phases.len() {
+            return inconsistent("one phase index entry per event");
+        }
+        let open: BTreeSet<InstanceId> = self.open_events().into_iter().collect();
+        for ((event, round, proposer), stored) in self.proposals.iter() {
+            if open.contains(event) {
+                let live = Arc::make_mut(self.live.entry(*event).or_default());
+                live.votes.add(stored.vote(*event, *round, *proposer));
+            }
+        }
+        for event in open {
+            let Some(row) = self.phases.get(&event) else {
+                continue;
+            };
+            if let Some((round, value)) = row.rounds.locked {
+                let lock = commit::lock_vote(env, event, round, value);
+                Arc::make_mut(self.live.entry(event).or_default())
+                    .votes
+                    .add(lock);
+            }
+            if row.withdrawn {
+                let abandon = abandon::abandon_vote(env, event);
+                Arc::make_mut(self.live.entry(event).or_default())
+                    .votes
+                    .add(abandon);
+            }
+            let claimed = row.canonical_hash.or(row.own_proposal_hash);
+            if let Some(hash) = claimed {
+                self.reserve(event, hash);
+            }
+        }
+        self.sync.learned = self.events.iter().map(|(event, _)| *event).collect();
+        Ok(())
+    }
+
+    /// Promises a template's inputs to its event.
+    fn reserve(&mut self, event: InstanceId, template: Hash32) {
+        if let Some(pskt) = self.templates.get(&(event, template)) {
+            for input in &pskt.inputs {
+                self.reserved.entry(input.outpoint).or_insert(event);
+            }
+        }
+    }
+
+    /// Takes back what was promised to an event.
+    fn unreserve(&mut self, event: InstanceId) {
+        self.reserved.retain(|_, by| *by != event);
+    }
+
+    /// What must hold between tables, beyond what types say.
+    fn assert_consistent(&self) {
+        for (event, row) in self.phases.iter() {
+            assert!(
+                self.index.contains(&(row.phase as u8, *event)),
+                "the index follows the phase"
+            );
+            assert_eq!(
+                row.phase.is_decided(),
+                row.canonical_hash.is_some(),
+                "decided means a template"
+            );
+            if let Some(signed) = self.signatures.get(event) {
+                assert_eq!(
+                    Some(*signed),
+                    row.canonical_hash,
+                    "only the decided template is signed"
+                );
+            }
+            if let Some(Outcome::Abandon(_)) = self.outcomes.get(event) {
+                assert_eq!(
+                    row.phase,
+                    EventPhase::Abandoned,
+                    "an AbandonCert ends the event"
+                );
+            }
+            assert!(
+                !(row.withdrawn && row.rounds.locked.is_some()),
+                "only a node that never locked withdraws"
+            );
+        }
+    }
+}
+
+impl Simulated for TwoPhase {
+    type Setting = ChainSetting;
+    type Change = ChainChange;
+
+    fn environment(setting: &ChainSetting, genesis: &Genesis, seed: u64) -> Box<dyn Environment> {
+        Box::new(chain::Chain::new(setting, genesis, seed))
+    }
+
+    fn oracle(env: &Env<Self>) -> Box<dyn Oracle> {
+        Box::new(oracle::TwoPhaseOracle::new(env))
+    }
+
+    fn check_setting(setting: &ChainSetting) -> Result<(), String> {
+        setting.check()
+    }
+
+    fn swarm(seed: u64) -> Scenario {
+        swarm::draw(seed)
+    }
+
+    fn request_name(request: &SubmitEvent) -> String {
+        request.event.clone()
+    }
+
+    fn read_reply(reply: &Reply) -> ReplyView {
+        let view = |outcome, value, certificate: u16, last, text: String| ReplyView {
+            outcome,
+            value,
+            certificate: u64::from(certificate),
+            last,
+            text,
+        };
+        match reply {
+            Reply::Accepted => view(
+                "accepted",
+                None,
+                0,
+                false,
+                "accepted; a decision follows".to_string(),
+            ),
+            Reply::InProgress => view(
+                "in-progress",
+                None,
+                0,
+                false,
+                "already in progress".to_string(),
+            ),
+            Reply::Decided {
+                tx_template_hash: hash,
+                locks,
+            } => view(
+                "decided",
+                Some(*hash),
+                *locks,
+                true,
+                format!("certificate: {locks} locks"),
+            ),
+            Reply::Abandoned { withdrawals } => view(
+                "abandoned",
+                None,
+                *withdrawals,
+                true,
+                format!("certificate: {withdrawals} withdrawals"),
+            ),
+            Reply::Refused(why) => view("refused", None, 0, true, why.clone()),
+        }
+    }
+}
+
+/// A proposal's size on the wire, in bytes.
+pub fn proposal_bytes(proposal: &Proposal) -> usize {
+    codec::encode(proposal).len()
+}

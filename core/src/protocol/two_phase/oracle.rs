@@ -1,0 +1,274 @@
+//! What two-phase promises, watched from outside: by what members sign and send, never by what a replica believes.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::TwoPhase;
+use super::message::{Message, partial_preimage};
+use crate::certificate::Certificate;
+use crate::crypto::Keyring;
+use crate::engine::{Env, Opened};
+use crate::event::{Record, RecordKind};
+use crate::oracle::{Agreement, Oracle, Verdict};
+use crate::types::{Hash32, InstanceId, NodeId, Round, Time};
+use crate::votes::{Vote, VoteKind};
+
+/// Watches a run of two-phase.
+#[derive(Clone, Debug)]
+pub(super) struct TwoPhaseOracle {
+    keyring: Arc<Keyring>,
+    genesis: Hash32,
+    quorum: usize,
+    agreement: Agreement,
+    /// What each member voted, by event, round and kind.
+    votes: BTreeMap<(NodeId, InstanceId, Round, VoteKind), Option<Hash32>>,
+    /// Who ever locked, and who ever withdrew.
+    locked: BTreeSet<(NodeId, InstanceId)>,
+    withdrew: BTreeSet<(NodeId, InstanceId)>,
+    signed: BTreeMap<(NodeId, InstanceId), Hash32>,
+    proposed: BTreeSet<(InstanceId, Hash32)>,
+    certified: BTreeSet<(InstanceId, Hash32)>,
+    events: BTreeSet<InstanceId>,
+    ended: BTreeSet<(InstanceId, NodeId)>,
+    broken: BTreeMap<&'static str, String>,
+}
+
+const PROMISES: [(&str, &str); 4] = [
+    (
+        "validity",
+        "every decided template was proposed and certified",
+    ),
+    (
+        "one signature",
+        "no member signed two templates of an event",
+    ),
+    ("one vote", "no member voted twice in a round"),
+    ("withdrawal", "no member both locked and withdrew"),
+];
+
+/// The name of the liveness property: every member that told the truth knows how every event ended.
+pub(super) const EVERY_EVENT_ENDS: &str = "every event ends";
+
+impl TwoPhaseOracle {
+    pub(super) fn new(env: &Env<TwoPhase>) -> TwoPhaseOracle {
+        TwoPhaseOracle {
+            keyring: env.keyring.clone(),
+            genesis: env.genesis,
+            // Counted anew from the parameters, not asked of the protocol.
+            quorum: {
+                let n = env.members().len();
+                let config = &env.config;
+                let derived = usize::from(config.threshold_m).max(n / 2 + 1);
+                if config.commit_quorum == 0 {
+                    derived
+                } else {
+                    usize::from(config.commit_quorum)
+                }
+            },
+            agreement: Agreement::default(),
+            votes: BTreeMap::new(),
+            locked: BTreeSet::new(),
+            withdrew: BTreeSet::new(),
+            signed: BTreeMap::new(),
+            proposed: BTreeSet::new(),
+            certified: BTreeSet::new(),
+            events: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            broken: BTreeMap::new(),
+        }
+    }
+
+    fn fail(&mut self, promise: &'static str, detail: impl FnOnce() -> String) {
+        self.broken.entry(promise).or_insert_with(detail);
+    }
+
+    fn on_vote(&mut self, now: Time, vote: &Vote) {
+        let (signer, ballot) = (vote.signer, vote.ballot);
+        let event = ballot.instance;
+        self.events.insert(event);
+        if self.agreement.is_liar(signer) {
+            return;
+        }
+        match ballot.kind {
+            VoteKind::Precommit => {
+                self.locked.insert((signer, event));
+            }
+            VoteKind::Abandon => {
+                self.withdrew.insert((signer, event));
+            }
+            VoteKind::Prevote => {}
+        }
+        if self.locked.contains(&(signer, event)) && self.withdrew.contains(&(signer, event)) {
+            self.fail("withdrawal", || {
+                format!("{} ms: {signer} locked and withdrew", now.as_ms())
+            });
+        }
+        let first = *self
+            .votes
+            .entry((signer, event, ballot.round, ballot.kind))
+            .or_insert(ballot.value);
+        if first != ballot.value {
+            let (kind, round) = (ballot.kind, ballot.round.0);
+            self.fail("one vote", || {
+                format!(
+                    "{} ms: {signer} voted {first:?} and {:?} ({kind:?}, round {round})",
+                    now.as_ms(),
+                    ballot.value
+                )
+            });
+        }
+    }
+
+    fn on_signature(&mut self, now: Time, signer: NodeId, event: InstanceId, value: Hash32) {
+        if self.agreement.is_liar(signer) {
+            return;
+        }
+        let first = *self.signed.entry((signer, event)).or_insert(value);
+        if first != value {
+            self.fail("one signature", || {
+                format!(
+                    "{} ms: {signer} signed {first:?} and {value:?}",
+                    now.as_ms()
+                )
+            });
+        }
+    }
+
+    /// Whether enough distinct members signed; counted here.
+    fn is_certified(&self, certificate: &Certificate, need: usize) -> bool {
+        let preimage = certificate
+            .ballot
+            .preimage(&self.genesis, TwoPhase::TAG_BYTE);
+        let good = certificate
+            .signatures
+            .iter()
+            .filter(|(id, part)| self.keyring.verify(*id, &preimage, part));
+        good.map(|(id, _)| *id).collect::<BTreeSet<_>>().len() >= need
+    }
+}
+
+impl Oracle for TwoPhaseOracle {
+    fn on_send(&mut self, now: Time, from: NodeId, opened: &Opened) {
+        let Some(message) = opened.message::<TwoPhase>() else {
+            return;
+        };
+        match message.as_ref() {
+            Message::ProposalBroadcast(proposal) => {
+                self.proposed
+                    .insert((proposal.event_id, proposal.tx_template_hash));
+                self.on_vote(now, &proposal.vote());
+            }
+            Message::NoProposal { vote, .. } | Message::Lock(vote) => self.on_vote(now, vote),
+            Message::EventStateBroadcast(commit) => {
+                let (event, hash) = (commit.event_id, commit.tx_template_hash);
+                self.events.insert(event);
+                if commit.certificate.ballot.value == Some(hash)
+                    && self.is_certified(&commit.certificate, self.quorum)
+                {
+                    self.certified.insert((event, hash));
+                } else if !self.agreement.is_liar(from) {
+                    self.fail("validity", || {
+                        format!("{} ms: {from} tells {hash:?} without a quorum", now.as_ms())
+                    });
+                }
+                let preimage = partial_preimage(&self.genesis, event, &hash);
+                for (signer, part) in &commit.state.signatures {
+                    if self.keyring.verify(*signer, &preimage, part) {
+                        self.on_signature(now, *signer, event, hash);
+                    }
+                }
+            }
+            Message::Abandon { certificate, .. } => {
+                certificate
+                    .votes()
+                    .for_each(|vote| self.on_vote(now, &vote));
+            }
+            Message::Equivocation(_)
+            | Message::StateSyncRequest { .. }
+            | Message::StateSyncResponse { .. } => {}
+        }
+    }
+
+    fn on_record(&mut self, now: Time, node: NodeId, record: &Record) {
+        self.agreement.on_record(now, node, record);
+        let event = record.instance;
+        self.events.insert(event);
+        match (record.kind, record.value) {
+            (RecordKind::Signed, Some(value)) => self.on_signature(now, node, event, value),
+            (RecordKind::Decided, Some(value)) => {
+                self.ended.insert((event, node));
+                if !self.proposed.contains(&(event, value)) && !self.agreement.is_liar(node) {
+                    self.fail("validity", || {
+                        format!(
+                            "{} ms: {node} decided {value:?}, which nobody proposed",
+                            now.as_ms()
+                        )
+                    });
+                }
+            }
+            (RecordKind::Abandoned, _) => {
+                self.ended.insert((event, node));
+            }
+            _ => {}
+        }
+    }
+
+    fn on_byzantine(&mut self, node: NodeId) {
+        self.agreement.on_byzantine(node);
+    }
+
+    fn verdicts(&self) -> Vec<Verdict> {
+        let promise = |(name, meaning): &(&'static str, &str)| Verdict {
+            name,
+            holds: !self.broken.contains_key(name),
+            detail: self
+                .broken
+                .get(name)
+                .cloned()
+                .unwrap_or_else(|| String::from(*meaning)),
+        };
+        let mut verdicts = Vec::from([self.agreement.verdict()]);
+        verdicts.extend(PROMISES.iter().map(promise));
+        verdicts
+    }
+
+    fn liveness(&self) -> Vec<Verdict> {
+        let truthful = || {
+            self.keyring
+                .ids()
+                .iter()
+                .filter(|id| !self.agreement.is_liar(**id))
+        };
+        let open: Vec<String> = self
+            .events
+            .iter()
+            .flat_map(|event| truthful().map(move |node| (*event, *node)))
+            .filter(|pair| !self.ended.contains(pair))
+            .map(|(event, node)| format!("{} at {node}", event.0.short()))
+            .collect();
+        let detail = match open.as_slice() {
+            [] => format!(
+                "{} events, each decided or abandoned at every member",
+                self.events.len()
+            ),
+            open => format!("still open: {}", open.join(", ")),
+        };
+        Vec::from([Verdict {
+            name: EVERY_EVENT_ENDS,
+            holds: open.is_empty(),
+            detail,
+        }])
+    }
+
+    fn holds(&self) -> bool {
+        self.agreement.holds() && self.broken.is_empty()
+    }
+
+    fn clone_box(&self) -> Box<dyn Oracle> {
+        Box::new(self.clone())
+    }
+}

@@ -1,0 +1,293 @@
+//! Building a template from a node's own view of the chain, and judging another's by it.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{MAX_UTXOS_PER_PROPOSAL, TRANSACTION_FEE};
+use super::message::{Pskt, SigningEvent, UtxoInput};
+use crate::ledger::{OutPoint, Output, Script};
+use crate::types::{Hash32, InstanceId};
+
+/// A fact: what changed on the chain as this node's own chain node sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ChainFact {
+    /// Whether this replaces all that was known.
+    pub full: bool,
+    /// The tip's score.
+    pub tip_score: u64,
+    /// Outputs that appeared.
+    pub added: Vec<UtxoInput>,
+    /// Outputs that were spent or hidden.
+    pub removed: Vec<OutPoint>,
+    /// Transactions that took effect, by template hash.
+    pub confirmed: Vec<Hash32>,
+}
+
+/// A node's view of the chain. Volatile: the shell pushes it in full after each start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ChainView {
+    tip_score: u64,
+    utxos: BTreeMap<OutPoint, UtxoInput>,
+    /// Confirmed transactions that no event here has claimed yet.
+    unclaimed: BTreeSet<Hash32>,
+}
+
+/// The most confirmed transactions that are remembered for events this node has not decided yet.
+const UNCLAIMED_MAX: usize = 4_096;
+
+impl ChainView {
+    /// Takes a fact in.
+    pub fn update(&mut self, fact: &ChainFact) {
+        if fact.full {
+            self.utxos.clear();
+        }
+        self.tip_score = fact.tip_score;
+        for outpoint in &fact.removed {
+            self.utxos.remove(outpoint);
+        }
+        for utxo in &fact.added {
+            self.utxos.insert(utxo.outpoint, utxo.clone());
+        }
+        self.unclaimed.extend(&fact.confirmed);
+        while self.unclaimed.len() > UNCLAIMED_MAX {
+            self.unclaimed.pop_first();
+        }
+    }
+
+    /// The tip's score.
+    pub fn tip_score(&self) -> u64 {
+        self.tip_score
+    }
+
+    /// How many outputs the node sees.
+    pub fn len(&self) -> usize {
+        self.utxos.len()
+    }
+
+    /// Whether it sees none.
+    pub fn is_empty(&self) -> bool {
+        self.utxos.is_empty()
+    }
+
+    /// Takes note that a transaction took effect, once.
+    pub fn claim(&mut self, template: &Hash32) -> bool {
+        self.unclaimed.remove(template)
+    }
+
+    /// Whether every input exists as the template says.
+    pub fn has_inputs(&self, pskt: &Pskt) -> bool {
+        pskt.inputs
+            .iter()
+            .all(|input| self.utxos.get(&input.outpoint) == Some(input))
+    }
+
+    /// Whether every input exists, lies deep enough, and is not promised to another event. (S0-24, S0-80)
+    pub fn validates(
+        &self,
+        pskt: &Pskt,
+        depth: u64,
+        reserved: &BTreeMap<OutPoint, InstanceId>,
+    ) -> bool {
+        self.has_inputs(pskt)
+            && pskt.inputs.iter().all(|input| {
+                self.is_deep(input, depth)
+                    && reserved
+                        .get(&input.outpoint)
+                        .is_none_or(|by| *by == pskt.event_id)
+            })
+    }
+
+    fn is_deep(&self, utxo: &UtxoInput, depth: u64) -> bool {
+        self.tip_score.saturating_sub(utxo.block_daa_score) >= depth
+    }
+
+    /// Builds a template for an event: a function of event and view, so that equal views give equal templates. (S0-93,
+    /// S0-94)
+    ///
+    /// Inputs are taken in the order of their distance to the event's id, so that concurrent events rarely want the
+    /// same one. `None` if the view does not hold enough.
+    pub fn build_local_proposal(
+        &self,
+        event: &SigningEvent,
+        event_id: InstanceId,
+        depth: u64,
+        reserved: &BTreeMap<OutPoint, InstanceId>,
+    ) -> Option<Pskt> {
+        let wanted = event.amount.checked_add(TRANSACTION_FEE)?;
+        let order = |utxo: &&UtxoInput| (distance(&event_id.0, &utxo.outpoint), utxo.outpoint);
+        let is_free = |utxo: &&UtxoInput| {
+            reserved
+                .get(&utxo.outpoint)
+                .is_none_or(|by| *by == event_id)
+        };
+        let deep = || self.utxos.values().filter(|utxo| self.is_deep(utxo, depth));
+        // Nearly always the nearest output is free; only where it is not is every output looked up.
+        let nearest = deep()
+            .min_by_key(order)
+            .filter(is_free)
+            .or_else(|| deep().filter(is_free).min_by_key(order))?;
+        let inputs = if nearest.amount >= wanted {
+            vec![nearest.clone()]
+        } else {
+            let mut usable: Vec<&UtxoInput> = deep().filter(is_free).collect();
+            usable.sort_unstable_by_key(order);
+            let mut inputs = Vec::new();
+            let mut sum = 0u64;
+            for utxo in usable.into_iter().take(MAX_UTXOS_PER_PROPOSAL) {
+                sum = sum.checked_add(utxo.amount)?;
+                inputs.push(utxo.clone());
+                if sum >= wanted {
+                    break;
+                }
+            }
+            if sum < wanted {
+                return None;
+            }
+            inputs.sort_unstable();
+            inputs
+        };
+        let change = inputs.iter().map(|input| input.amount).sum::<u64>() - wanted;
+        let mut outputs = vec![Output {
+            amount: event.amount,
+            script: event.destination.clone(),
+        }];
+        if change > 0 {
+            outputs.push(Output {
+                amount: change,
+                script: inputs[0].script_public_key.clone(),
+            });
+        }
+        Some(Pskt {
+            inputs,
+            outputs,
+            event_id,
+        })
+    }
+
+    /// Another valid template for the same event, as a liar makes one: it returns the change in two parts.
+    pub fn variant(pskt: &Pskt) -> Option<Pskt> {
+        let mut other = pskt.clone();
+        let change = other
+            .outputs
+            .get_mut(1)
+            .filter(|change| change.amount > 1)?;
+        change.amount -= 1;
+        let script: Script = change.script.clone();
+        other.outputs.push(Output { amount: 1, script });
+        Some(other)
+    }
+}
+
+fn distance(event: &Hash32, outpoint: &OutPoint) -> u64 {
+    let head = |hash: &Hash32| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&hash.0[..8]);
+        u64::from_be_bytes(bytes)
+    };
+    head(event) ^ head(&outpoint.txid) ^ u64::from(outpoint.index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utxo(byte: u8, amount: u64, score: u64) -> UtxoInput {
+        UtxoInput {
+            outpoint: OutPoint {
+                txid: Hash32([byte; 32]),
+                index: 0,
+            },
+            amount,
+            script_public_key: Script {
+                version: 0,
+                bytes: vec![1],
+            },
+            block_daa_score: score,
+        }
+    }
+
+    fn view(utxos: Vec<UtxoInput>) -> ChainView {
+        let mut view = ChainView::default();
+        view.update(&ChainFact {
+            full: true,
+            tip_score: 1_000,
+            added: utxos,
+            ..ChainFact::default()
+        });
+        view
+    }
+
+    fn event(amount: u64) -> (SigningEvent, InstanceId) {
+        let destination = Script {
+            version: 0,
+            bytes: vec![9],
+        };
+        let event = SigningEvent {
+            name: "e".into(),
+            amount,
+            destination,
+            supersedes: None,
+        };
+        let id = event.id();
+        (event, id)
+    }
+
+    #[test]
+    fn equal_views_give_equal_templates_and_money_is_conserved() {
+        let (event, id) = event(25);
+        let one = view(vec![utxo(1, 20, 0), utxo(2, 20, 0), utxo(3, 20, 0)]);
+        let pskt = one
+            .build_local_proposal(&event, id, 300, &BTreeMap::new())
+            .unwrap();
+        assert_eq!(
+            Some(pskt.clone()),
+            one.clone()
+                .build_local_proposal(&event, id, 300, &BTreeMap::new())
+        );
+        assert_eq!(pskt.transaction().fee(), Ok(TRANSACTION_FEE));
+        assert_eq!(pskt.outputs[0].amount, 25);
+        assert!(one.validates(&pskt, 300, &BTreeMap::new()));
+        let other = view(vec![utxo(1, 20, 0), utxo(2, 21, 0), utxo(3, 20, 0)]);
+        assert!(
+            !other.validates(&pskt, 300, &BTreeMap::new())
+                || pskt.inputs.iter().all(|i| i.outpoint.txid.0[0] != 2)
+        );
+    }
+
+    #[test]
+    fn shallow_promised_and_missing_inputs_are_not_used() {
+        let (event, id) = event(25);
+        let shallow = view(vec![utxo(1, 100, 701)]);
+        assert_eq!(
+            shallow.build_local_proposal(&event, id, 300, &BTreeMap::new()),
+            None
+        );
+        let deep = view(vec![utxo(1, 100, 700)]);
+        let pskt = deep
+            .build_local_proposal(&event, id, 300, &BTreeMap::new())
+            .unwrap();
+        assert!(!shallow.validates(&pskt, 300, &BTreeMap::new()));
+        let promised = BTreeMap::from([(pskt.inputs[0].outpoint, InstanceId::default())]);
+        assert_eq!(deep.build_local_proposal(&event, id, 300, &promised), None);
+        assert!(!deep.validates(&pskt, 300, &promised));
+        assert_eq!(
+            view(vec![utxo(1, 25, 0)]).build_local_proposal(&event, id, 300, &BTreeMap::new()),
+            None,
+            "no fee"
+        );
+    }
+
+    #[test]
+    fn a_variant_is_another_template_that_pays_the_same() {
+        let (event, id) = event(25);
+        let pskt = view(vec![utxo(1, 100, 0)])
+            .build_local_proposal(&event, id, 300, &BTreeMap::new())
+            .unwrap();
+        let other = ChainView::variant(&pskt).unwrap();
+        assert_ne!(pskt.template_hash(), other.template_hash());
+        assert_eq!(other.transaction().fee(), Ok(TRANSACTION_FEE));
+    }
+}

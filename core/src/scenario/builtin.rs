@@ -1,0 +1,57 @@
+//! The scenarios that come with the core: the same files that the tests run.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A scenario that comes with the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Builtin {
+    /// Protocol and name, such as `two-phase/three-signers`.
+    pub name: &'static str,
+    /// The file's text.
+    pub text: &'static str,
+}
+
+macro_rules! builtin {
+    ($($name:literal),* $(,)?) => {
+        &[$(Builtin {
+            name: $name,
+            text: include_str!(concat!("../../../tests/scenarios/", $name, ".toml")),
+        }),*]
+    };
+}
+
+/// All of them, in the order in which they are shown.
+pub fn builtin() -> &'static [Builtin] {
+    builtin![
+        "two-phase/three-signers",
+        "two-phase/same-proposal",
+        "two-phase/divergent-views",
+        "two-phase/late-joiner",
+        "two-phase/timeout-then-retry",
+        "two-phase/max-retries",
+    ]
+}
+
+/// The scenario with this name; the part after the slash is enough where it is unique.
+///
+/// # Errors
+/// The names that come nearest.
+pub fn find(name: &str) -> Result<Builtin, Vec<String>> {
+    let name = name.strip_suffix(".toml").unwrap_or(name);
+    let short =
+        |entry: &&Builtin| entry.name == name || entry.name.rsplit('/').next() == Some(name);
+    let mut found = builtin().iter().filter(short);
+    match (found.next(), found.next()) {
+        (Some(entry), None) => Ok(*entry),
+        (Some(_), Some(_)) => Err(builtin()
+            .iter()
+            .filter(short)
+            .map(|entry| String::from(entry.name))
+            .collect()),
+        (None, _) => Err(builtin()
+            .iter()
+            .map(|entry| String::from(entry.name))
+            .collect()),
+    }
+}

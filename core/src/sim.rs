@@ -1,0 +1,959 @@
+//! The simulator: nodes, network, disks, clients and the world outside on one virtual clock.
+//!
+//! ```text
+//! Scenario -> Sim::new -> step, step, ... -> Report
+//!                          |- queue (time, order) -> deliver | wake | persist | intervene | world
+//!                          |- replica -> Output -> disk -> Released -> network, clients, world, oracle, log
+//! ```
+//!
+//! One thread, no clock, no global: the same scenario gives the same trace hash natively, in Node.js and in a browser.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::engine::MessageInfo;
+use crate::entropy::{Purpose, draw, scale};
+use crate::environment::Environment;
+use crate::event::{Event, EventKind, Level, Record, RecordKind};
+use crate::oracle::{Oracle, Verdict};
+use crate::protocol::{Cluster, simulated_genesis};
+use crate::replica::{BuildError, Output, Released, Replica};
+use crate::scenario::{Act, At, CrashPoint, DiskFault, Intervention, Scenario};
+use crate::store::Rows;
+use crate::types::{ClientId, Duration, Hash32, InstanceId, NodeId, Round, Time};
+use crate::view::{Glance, NodeView, Spec, ViewScope};
+
+mod disk;
+mod faulty;
+pub mod log;
+mod network;
+pub mod report;
+pub mod swarm;
+pub mod timeline;
+
+use disk::Disk;
+use faulty::Lies;
+use log::Log;
+use network::{Net, Queue, What};
+
+/// The most steps of a run, so that a run that feeds itself ends.
+pub const STEPS_MAX: u64 = 200_000_000;
+
+/// A node's place in the simulator: its replica while it is alive, and what survives it.
+struct Slot {
+    replica: Option<Box<dyn Replica>>,
+    disk: Disk,
+    lies: Lies,
+    wake: Option<Time>,
+    crash: Option<CrashPoint>,
+    rate_permille: u32,
+    last_view: Option<Arc<NodeView>>,
+    last_glance: Glance,
+    /// Counters of lives that are over.
+    past: BTreeMap<Cow<'static, str>, u64>,
+}
+
+impl Clone for Slot {
+    fn clone(&self) -> Self {
+        Slot {
+            replica: self.replica.as_ref().map(|replica| replica.clone_box()),
+            disk: self.disk.clone(),
+            lies: self.lies,
+            wake: self.wake,
+            crash: self.crash,
+            rate_permille: self.rate_permille,
+            last_view: self.last_view.clone(),
+            last_glance: self.last_glance,
+            past: self.past.clone(),
+        }
+    }
+}
+
+/// A run in progress.
+pub struct Sim {
+    scenario: Arc<Scenario>,
+    cluster: Arc<dyn Cluster>,
+    environment: Box<dyn Environment>,
+    oracle: Box<dyn Oracle>,
+    slots: Vec<Slot>,
+    queue: Queue,
+    net: Net,
+    now: Time,
+    steps: u64,
+    level: Level,
+    /// Interventions of the scenario by step, and those made by hand, in order.
+    by_step: Vec<Intervention>,
+    by_hand: Vec<Intervention>,
+    environment_wake: Option<Time>,
+    hash: blake3::Hasher,
+    decisions: Vec<Decision>,
+    told: BTreeSet<(NodeId, InstanceId, RecordKind, Option<Hash32>)>,
+    replies: Vec<ClientReply>,
+    log: Log,
+    watch: report::Watch,
+    check_recovery: bool,
+    faults: BTreeMap<&'static str, u64>,
+    requests: u64,
+}
+
+impl Clone for Sim {
+    fn clone(&self) -> Self {
+        Sim {
+            scenario: self.scenario.clone(),
+            cluster: self.cluster.clone(),
+            environment: self.environment.clone_box(),
+            oracle: self.oracle.clone_box(),
+            slots: self.slots.clone(),
+            queue: self.queue.clone(),
+            net: self.net.clone(),
+            now: self.now,
+            steps: self.steps,
+            level: self.level,
+            by_step: self.by_step.clone(),
+            by_hand: self.by_hand.clone(),
+            environment_wake: self.environment_wake,
+            hash: self.hash.clone(),
+            decisions: self.decisions.clone(),
+            told: self.told.clone(),
+            replies: self.replies.clone(),
+            log: self.log.clone(),
+            watch: self.watch.clone(),
+            check_recovery: self.check_recovery,
+            faults: self.faults.clone(),
+            requests: self.requests,
+        }
+    }
+}
+
+/// Something that a node decided, signed, completed or gave up, with when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// When.
+    pub at: Time,
+    /// In which step.
+    pub step: u64,
+    /// Which node.
+    pub node: NodeId,
+    /// What.
+    pub record: Record,
+}
+
+/// A client was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientReply {
+    /// When.
+    pub at: Time,
+    /// By which node.
+    pub node: NodeId,
+    /// Which client.
+    pub client: ClientId,
+    /// To which of its requests.
+    pub number: u64,
+    /// The bytes of the protocol's `Reply`.
+    pub reply: Vec<u8>,
+}
+
+/// What one step did, for stepping through a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stepped {
+    /// The step's number, from 0.
+    pub step: u64,
+    /// When.
+    pub at: Time,
+    /// At which node; `None` for the world and the network.
+    pub node: Option<NodeId>,
+}
+
+/// A message on its way, for drawing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flight {
+    /// Sender.
+    pub from: NodeId,
+    /// Receiver.
+    pub to: NodeId,
+    /// When it left.
+    pub sent: Time,
+    /// When it arrives.
+    pub arrives: Time,
+    /// How it is drawn.
+    pub info: MessageInfo,
+}
+
+impl Sim {
+    /// A run of a scenario, before its first step.
+    ///
+    /// # Errors
+    /// When a node cannot be built, which a checked scenario's nodes can.
+    pub fn new(scenario: &Scenario) -> Result<Sim, BuildError> {
+        let cluster = scenario.protocol.cluster(&simulated_genesis(scenario))?;
+        Self::with_parts(
+            scenario.clone(),
+            cluster,
+            scenario.protocol.environment(scenario),
+        )
+    }
+
+    /// A run of any cluster in any world: for protocols that are not in the list, as benches and sketches have them.
+    ///
+    /// # Errors
+    /// When a node cannot be built.
+    pub fn with_parts(
+        scenario: Scenario,
+        cluster: Arc<dyn Cluster>,
+        environment: Box<dyn Environment>,
+    ) -> Result<Sim, BuildError> {
+        let oracle = cluster.oracle();
+        let mut hash = blake3::Hasher::new_derive_key("phaselab 2026-11 trace v1");
+        hash.update(&scenario.seed.to_le_bytes());
+        let mut sim = Sim {
+            net: Net::new(&scenario),
+            watch: report::Watch::new(&scenario),
+            scenario: Arc::new(scenario),
+            cluster,
+            environment,
+            oracle,
+            slots: Vec::new(),
+            queue: Queue::default(),
+            now: Time::ZERO,
+            steps: 0,
+            level: Level::default(),
+            by_step: Vec::new(),
+            by_hand: Vec::new(),
+            environment_wake: None,
+            hash,
+            decisions: Vec::new(),
+            told: BTreeSet::new(),
+            replies: Vec::new(),
+            log: Log::default(),
+            check_recovery: cfg!(debug_assertions),
+            faults: BTreeMap::new(),
+            requests: 0,
+        };
+        for id in sim.scenario.ids() {
+            let slot = Slot {
+                replica: None,
+                disk: Disk::default(),
+                lies: Lies::default(),
+                wake: None,
+                crash: None,
+                rate_permille: 1000,
+                last_view: None,
+                last_glance: Glance::default(),
+                past: BTreeMap::new(),
+            };
+            sim.slots.push(slot);
+            // Fails here rather than in the middle of the run.
+            sim.cluster.node(id, &Rows::default(), sim.scenario.seed)?;
+        }
+        let scenario = sim.scenario.clone();
+        // A node that crashes at 0 ms never ran: it is offline from the start.
+        let offline: Vec<NodeId> = scenario
+            .interventions
+            .iter()
+            .filter_map(offline_from_start)
+            .collect();
+        for id in scenario.ids().filter(|id| !offline.contains(id)) {
+            sim.queue.push(Time::ZERO, What::Start { node: id });
+        }
+        for (index, entry) in scenario.interventions.iter().enumerate() {
+            match entry.at {
+                At::Time(_) if offline_from_start(entry).is_some() => {}
+                At::Time(at) => sim.queue.push(
+                    at,
+                    What::Intervene {
+                        index: index as u32,
+                    },
+                ),
+                At::Step(_) => sim.by_step.push(entry.clone()),
+            }
+        }
+        sim.by_step
+            .sort_by_key(|entry| core::cmp::Reverse(entry.at));
+        Ok(sim)
+    }
+
+    /// Sets how much observers hear; [`Level::Protocol`] unless told. Never changes the run.
+    pub fn set_level(&mut self, level: Level) {
+        self.level = level.max(self.watch.level());
+        let level = self.level;
+        for replica in self
+            .slots
+            .iter_mut()
+            .filter_map(|slot| slot.replica.as_mut())
+        {
+            replica.set_level(level);
+        }
+    }
+
+    /// Whether recovery is compared with the live state after every step; on in debug builds. Never changes the run.
+    pub fn set_check_recovery(&mut self, check: bool) {
+        self.check_recovery = check;
+    }
+
+    /// Turns the oracle's watching of messages and records on or off; benches turn it off. Never changes the run.
+    pub fn set_oracle(&mut self, oracle: Box<dyn Oracle>) {
+        self.oracle = oracle;
+    }
+
+    /// The scenario.
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// The protocol's shape.
+    pub fn spec(&self) -> &'static Spec {
+        self.cluster.spec()
+    }
+
+    /// Virtual time.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// How many steps were made.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// When the next step happens; `None` at the end of the run.
+    pub fn next_at(&self) -> Option<Time> {
+        if self
+            .by_step
+            .last()
+            .is_some_and(|entry| entry.at <= At::Step(self.steps))
+        {
+            return Some(self.now);
+        }
+        self.queue
+            .next_at()
+            .filter(|&at| at <= self.scenario.until && self.steps < STEPS_MAX)
+    }
+
+    /// The hash of all that happened so far.
+    pub fn trace_hash(&self) -> Hash32 {
+        Hash32(*self.hash.finalize().as_bytes())
+    }
+
+    /// What observers heard.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// What nodes decided, signed, completed and gave up, in order.
+    pub fn decisions(&self) -> &[Decision] {
+        &self.decisions
+    }
+
+    /// What clients were answered, in order.
+    pub fn replies(&self) -> &[ClientReply] {
+        &self.replies
+    }
+
+    /// The oracle's verdicts so far.
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        self.oracle.verdicts()
+    }
+
+    /// What should hold once the run has come to rest.
+    pub fn liveness(&self) -> Vec<Verdict> {
+        self.oracle.liveness()
+    }
+
+    /// Whether every invariant held so far.
+    pub fn holds(&self) -> bool {
+        self.oracle.holds()
+    }
+
+    /// How often each kind of fault fired.
+    pub fn faults(&self) -> BTreeMap<&'static str, u64> {
+        let mut faults = self.faults.clone();
+        for (name, count) in self.net.faults() {
+            *faults.entry(name).or_default() += count;
+        }
+        faults.retain(|_, count| *count > 0);
+        faults
+    }
+
+    /// Packets handed to nodes.
+    pub fn delivered(&self) -> u64 {
+        self.net.delivered
+    }
+
+    /// Whether a node runs.
+    pub fn is_alive(&self, node: NodeId) -> bool {
+        self.slot(node).replica.is_some()
+    }
+
+    /// Whether a node lies.
+    pub fn is_byzantine(&self, node: NodeId) -> bool {
+        self.slot(node).lies.is_liar()
+    }
+
+    /// A node's life; `None` while it is down.
+    pub fn replica(&self, node: NodeId) -> Option<&dyn Replica> {
+        self.slot(node).replica.as_deref()
+    }
+
+    /// A node at a glance; as last seen if it is down.
+    pub fn glance(&self, node: NodeId) -> Glance {
+        let slot = self.slot(node);
+        slot.replica
+            .as_ref()
+            .map_or(slot.last_glance, |replica| replica.glance())
+    }
+
+    /// A node in full; as last seen if it is down.
+    pub fn view(&self, node: NodeId, scope: ViewScope) -> NodeView {
+        let slot = self.slot(node);
+        match (&slot.replica, &slot.last_view) {
+            (Some(replica), _) => replica.view(scope),
+            (None, Some(view)) => view.as_ref().clone(),
+            (None, None) => NodeView::default(),
+        }
+    }
+
+    /// Counters of a node over all its lives.
+    pub fn counters(&self, node: NodeId) -> BTreeMap<String, u64> {
+        let slot = self.slot(node);
+        let mut sum: BTreeMap<String, u64> = BTreeMap::new();
+        let lives = slot.replica.as_ref().map(|replica| replica.counters());
+        for (name, count) in slot.past.iter().chain(lives.into_iter().flatten()) {
+            *sum.entry(name.to_string()).or_default() += count;
+        }
+        sum
+    }
+
+    /// The messages on their way, in order of arrival.
+    pub fn flights(&self) -> Vec<Flight> {
+        let mut flights: Vec<Flight> = self
+            .queue
+            .iter()
+            .filter_map(|entry| match entry.what {
+                What::Deliver { packet, to } => Some((entry, self.net.packet(packet), to)),
+                _ => None,
+            })
+            .map(|(entry, packet, to)| Flight {
+                from: packet.from,
+                to,
+                sent: packet.sent,
+                arrives: entry.at,
+                info: packet.info,
+            })
+            .collect();
+        flights.sort_by_key(|flight| (flight.arrives, flight.from, flight.to));
+        flights
+    }
+
+    /// Names of instances, as nodes know them.
+    pub fn names(&self) -> BTreeMap<InstanceId, String> {
+        let views = self
+            .scenario
+            .ids()
+            .map(|id| self.view(id, ViewScope::Summary));
+        views
+            .flat_map(|view| view.instances)
+            .map(|instance| (instance.id, instance.name))
+            .collect()
+    }
+
+    /// What a person did to this run, in order: together with the scenario, all that a replay needs.
+    pub fn interventions_by_hand(&self) -> &[Intervention] {
+        &self.by_hand
+    }
+
+    /// Does something to the run before its next step, and records it.
+    ///
+    /// # Errors
+    /// What is impossible.
+    pub fn intervene(&mut self, act: Act) -> Result<(), String> {
+        act.check(self.scenario.nodes)?;
+        self.by_hand.push(Intervention {
+            at: At::Step(self.steps),
+            act: act.clone(),
+        });
+        self.apply(&act)
+    }
+
+    /// Runs to the end.
+    pub fn run(&mut self) {
+        while self.step().is_some() {}
+    }
+
+    /// Runs until virtual time passes `until`, the end of the run at the latest.
+    pub fn run_until(&mut self, until: Time) {
+        while self.next_at().is_some_and(|at| at <= until) {
+            self.step();
+        }
+    }
+
+    /// One step; `None` at the end of the run.
+    pub fn step(&mut self) -> Option<Stepped> {
+        while self
+            .by_step
+            .last()
+            .is_some_and(|entry| entry.at <= At::Step(self.steps))
+        {
+            let entry = self.by_step.pop()?;
+            self.apply_or_log(&entry.act);
+        }
+        loop {
+            self.next_at()?;
+            let entry = self.queue.pop()?;
+            debug_assert!(entry.at >= self.now, "time never goes back");
+            self.now = entry.at;
+            let step = self.steps;
+            self.log.begin(step, self.now);
+            let node = match entry.what {
+                What::Deliver { packet, to } => self.deliver(packet, to),
+                What::Wake { node } => self.wake(node, entry.at),
+                What::Start { node } => self.start(node),
+                What::Persisted { node } => self.persisted(node),
+                What::Intervene { index } => {
+                    let scenario = self.scenario.clone();
+                    self.apply_or_log(&scenario.interventions[index as usize].act);
+                    Some(None)
+                }
+                What::World => self.poll_environment(entry.at),
+            };
+            if let Some(node) = node {
+                self.steps += 1;
+                return Some(Stepped {
+                    step,
+                    at: self.now,
+                    node,
+                });
+            }
+        }
+    }
+
+    fn slot(&self, node: NodeId) -> &Slot {
+        &self.slots[usize::from(node.0) - 1]
+    }
+
+    fn slot_mut(&mut self, node: NodeId) -> &mut Slot {
+        &mut self.slots[usize::from(node.0) - 1]
+    }
+
+    // --- inputs -----------------------------------------------------------------------------------------------------
+
+    /// `None` if nothing happened; else the node at which it happened.
+    fn deliver(&mut self, packet: u32, to: NodeId) -> Option<Option<NodeId>> {
+        let from = self.net.packet(packet).from;
+        if self.slot(to).replica.is_none() || self.net.is_cut(from, to) {
+            let info = self.net.packet(packet).info;
+            self.drop_message(from, to, info, "lost_in_flight");
+            self.net.release(packet);
+            return Some(Some(to));
+        }
+        if self.slot(to).crash == Some(CrashPoint::BeforeHandling) {
+            self.net.release(packet);
+            self.crash(to);
+            return Some(Some(to));
+        }
+        let now = self.local_time(to);
+        let digest = self.net.packet(packet).digest;
+        self.hash_step(b'd', to, &digest);
+        let slot = &mut self.slots[usize::from(to.0) - 1];
+        let replica = slot.replica.as_mut().expect("checked above");
+        let output = match self.net.opened(packet, replica.as_ref()) {
+            Ok(opened) => replica.receive(now, Ok(opened)),
+            Err(why) => replica.receive(now, Err(*why)),
+        };
+        self.net.delivered += 1;
+        self.net.release(packet);
+        self.absorb(to, output);
+        Some(Some(to))
+    }
+
+    fn wake(&mut self, node: NodeId, at: Time) -> Option<Option<NodeId>> {
+        let slot = self.slot_mut(node);
+        if slot.wake != Some(at) {
+            return None;
+        }
+        slot.wake = None;
+        let now = self.local_time(node);
+        let replica = self.slot_mut(node).replica.as_mut()?;
+        if replica.deadline().is_none_or(|deadline| deadline > now) {
+            self.schedule_wake(node);
+            return None;
+        }
+        if self.slot(node).crash == Some(CrashPoint::BeforeHandling) {
+            self.crash(node);
+            return Some(Some(node));
+        }
+        self.hash_step(b't', node, &[]);
+        let output = self.slot_mut(node).replica.as_mut()?.tick(now);
+        self.absorb(node, output);
+        Some(Some(node))
+    }
+
+    fn start(&mut self, node: NodeId) -> Option<Option<NodeId>> {
+        if self.slot(node).replica.is_some() || self.slot(node).disk.is_lost() {
+            return None;
+        }
+        let seed = self.scenario.seed;
+        let mut replica = match self.cluster.node(node, self.slot(node).disk.rows(), seed) {
+            Ok(replica) => replica,
+            Err(error) => panic!("a simulated disk gives its state back: {error}"),
+        };
+        replica.set_level(self.level);
+        let now = self.local_time(node);
+        self.hash_step(b's', node, &[]);
+        let output = replica.start(now);
+        self.slot_mut(node).replica = Some(replica);
+        self.absorb(node, output);
+        if let Some(fact) = self.environment.full_view(self.now, node) {
+            self.give_fact(node, &fact);
+        }
+        self.schedule_environment();
+        Some(Some(node))
+    }
+
+    fn give_fact(&mut self, node: NodeId, fact: &[u8]) {
+        let now = self.local_time(node);
+        self.hash_step(b'f', node, fact);
+        if let Some(replica) = self.slot_mut(node).replica.as_mut() {
+            let output = replica.fact(now, fact);
+            self.absorb(node, output);
+        }
+    }
+
+    fn submit(&mut self, node: NodeId, request: &[u8]) {
+        self.requests += 1;
+        let (number, now) = (self.requests, self.local_time(node));
+        self.hash_step(b'q', node, request);
+        if let Some(replica) = self.slot_mut(node).replica.as_mut() {
+            let output = replica.request(now, SCENARIO_CLIENT, number, request);
+            self.absorb(node, output);
+        }
+    }
+
+    fn poll_environment(&mut self, at: Time) -> Option<Option<NodeId>> {
+        if self.environment_wake != Some(at) {
+            return None;
+        }
+        self.environment_wake = None;
+        let facts = self.environment.poll(self.now);
+        let any = !facts.is_empty();
+        for (node, fact) in facts {
+            if self.is_alive(node) {
+                self.give_fact(node, &fact);
+            }
+        }
+        self.schedule_environment();
+        any.then_some(None)
+    }
+
+    // --- outputs ----------------------------------------------------------------------------------------------------
+
+    fn absorb(&mut self, node: NodeId, output: Output) {
+        for write in output.writes.writes() {
+            self.hash.update(&[b'w', write.table.0]).update(&write.key);
+            if let Some(value) = &write.value {
+                self.hash.update(value);
+            }
+        }
+        let writes = !output.writes.is_empty();
+        let delay = self.disk_latency(node, writes);
+        let slot = self.slot_mut(node);
+        if writes && slot.disk.is_failing() {
+            return self.crash(node);
+        }
+        let released = slot.disk.push(output, delay.is_some());
+        if writes && slot.crash == Some(CrashPoint::AfterPersist) {
+            slot.disk.flush();
+            return self.crash(node);
+        }
+        if let Some(delay) = delay {
+            self.queue.push(self.now + delay, What::Persisted { node });
+        }
+        if self.check_recovery && delay.is_none() {
+            let slot = self.slot(node);
+            if let Some(replica) = &slot.replica
+                && let Some(rows) = slot.disk.settled()
+                && let Err(difference) = replica.check_recovery(rows)
+            {
+                panic!(
+                    "step {}: {node} would recover another state: {difference}",
+                    self.steps
+                );
+            }
+        }
+        for released in released {
+            self.release(node, released);
+        }
+        self.schedule_wake(node);
+    }
+
+    fn persisted(&mut self, node: NodeId) -> Option<Option<NodeId>> {
+        let released = self.slot_mut(node).disk.persist_next();
+        let any = !released.is_empty();
+        for released in released {
+            self.release(node, released);
+        }
+        any.then_some(Some(node))
+    }
+
+    fn release(&mut self, node: NodeId, released: Released) {
+        for record in &released.records {
+            let kind = record.kind as u8;
+            self.hash.update(&[b'r', kind]).update(&record.instance.0.0);
+            if let Some(value) = &record.value {
+                self.hash.update(&value.0);
+            }
+            self.oracle.on_record(self.now, node, record);
+            // A node that restarts tells again what it knows.
+            if !self
+                .told
+                .insert((node, record.instance, record.kind, record.value))
+            {
+                continue;
+            }
+            self.decisions.push(Decision {
+                at: self.now,
+                step: self.steps,
+                node,
+                record: *record,
+            });
+        }
+        for event in &released.events {
+            self.note(node, *event);
+        }
+        for outgoing in released.sends {
+            self.hash
+                .update(b"m")
+                .update(&outgoing.packet[outgoing.packet.len().saturating_sub(64)..]);
+            self.transmit(node, outgoing);
+        }
+        for (client, number, reply) in released.replies {
+            self.hash.update(b"a").update(&reply);
+            self.replies.push(ClientReply {
+                at: self.now,
+                node,
+                client,
+                number,
+                reply,
+            });
+        }
+        if !released.reports.is_empty() {
+            for report in released.reports {
+                self.hash.update(b"o").update(&report);
+                self.environment.report(self.now, node, &report);
+            }
+            self.schedule_environment();
+        }
+    }
+
+    /// Tells observers, and the expectations that count events.
+    fn note(&mut self, node: NodeId, event: Event) {
+        self.watch.on_event(self.now, node, &event);
+        self.log.push(node, &event);
+    }
+
+    fn note_fault(&mut self, node: NodeId, kind: EventKind) {
+        if self.level >= Level::Decisions {
+            self.note(node, Event::new(kind, None, Round(0)));
+        }
+    }
+
+    fn schedule_wake(&mut self, node: NodeId) {
+        let slot = self.slot(node);
+        let Some(deadline) = slot.replica.as_ref().and_then(|replica| replica.deadline()) else {
+            return;
+        };
+        let at = global_time(deadline, slot.rate_permille).max(self.now);
+        if slot.wake.is_none_or(|wake| at < wake) {
+            self.slot_mut(node).wake = Some(at);
+            self.queue.push(at, What::Wake { node });
+        }
+    }
+
+    fn schedule_environment(&mut self) {
+        let Some(at) = self.environment.deadline().map(|at| at.max(self.now)) else {
+            return;
+        };
+        if self.environment_wake.is_none_or(|wake| at < wake) {
+            self.environment_wake = Some(at);
+            self.queue.push(at, What::World);
+        }
+    }
+
+    fn disk_latency(&mut self, node: NodeId, writes: bool) -> Option<Duration> {
+        let [low, high] = self.scenario.disk.latency_us;
+        if high == 0 || !writes {
+            return None;
+        }
+        let count = self.slot_mut(node).disk.next_draw();
+        let random = draw(self.scenario.seed, Purpose::Disk, u64::from(node.0), count);
+        Some(Duration::from_us(low + scale(random, high - low + 1)))
+    }
+
+    fn local_time(&self, node: NodeId) -> Time {
+        local_time(self.now, self.slot(node).rate_permille)
+    }
+
+    fn hash_step(&mut self, kind: u8, node: NodeId, what: &[u8]) {
+        let mut head = [0; 11];
+        head[0] = kind;
+        head[1..9].copy_from_slice(&self.now.0.to_le_bytes());
+        head[9..].copy_from_slice(&node.0.to_le_bytes());
+        self.hash.update(&head).update(what);
+    }
+
+    // --- interventions ----------------------------------------------------------------------------------------------
+
+    fn apply_or_log(&mut self, act: &Act) {
+        if self.apply(act).is_err() {
+            *self.faults.entry("impossible").or_default() += 1;
+        }
+    }
+
+    fn apply(&mut self, act: &Act) -> Result<(), String> {
+        self.log.begin(self.steps, self.now);
+        self.hash.update(b"i").update(&crate::codec::encode(act));
+        match act {
+            Act::Submit { to, request } => {
+                let to: Vec<NodeId> = if to.is_empty() {
+                    self.scenario.ids().take(1).collect()
+                } else {
+                    to.clone()
+                };
+                for node in to {
+                    self.submit(node, request);
+                }
+            }
+            Act::Crash {
+                node,
+                when: CrashPoint::BetweenSteps,
+            } => self.crash(*node),
+            Act::Crash { node, when } => self.slot_mut(*node).crash = Some(*when),
+            Act::Restart { node } => {
+                if self.slot(*node).disk.is_lost() {
+                    return Err(alloc::format!(
+                        "restart: {node} lost its disk, and its key with it"
+                    ));
+                }
+                self.slot_mut(*node).crash = None;
+                self.slot_mut(*node).disk.repair();
+                if !self.is_alive(*node) {
+                    self.note_fault(*node, EventKind::Restarted);
+                    self.start(*node);
+                }
+            }
+            Act::Partition { groups } => {
+                self.net.partition(groups);
+                self.count_fault("partition");
+                self.note_fault(NodeId(0), EventKind::Partitioned);
+            }
+            Act::Heal => {
+                self.net.heal();
+                self.note_fault(NodeId(0), EventKind::Healed);
+            }
+            Act::Link(link) => {
+                self.net.set_link(link.clone());
+                self.fault_injected(link.from);
+            }
+            Act::Drop(_) | Act::Delay { .. } | Act::Duplicate(_) | Act::Corrupt(_) => {
+                let select = self.net.add_rule(act, self.cluster.spec())?;
+                self.fault_injected(select);
+            }
+            Act::Byzantine { node, behaviour } => {
+                self.oracle.on_byzantine(*node);
+                self.count_fault("byzantine");
+                self.fault_injected(Some(*node));
+                self.become_liar(*node, *behaviour);
+            }
+            Act::Fact { node, change } => {
+                self.environment.change(self.now, *node, change)?;
+                self.schedule_environment();
+            }
+            Act::Disk { node, fault } => {
+                self.count_fault("disk");
+                self.fault_injected(Some(*node));
+                match fault {
+                    DiskFault::Fail => self.slot_mut(*node).disk.fail(),
+                    DiskFault::Lose => {
+                        self.crash(*node);
+                        self.slot_mut(*node).disk.lose();
+                    }
+                }
+            }
+            Act::Skew {
+                node,
+                rate_permille,
+            } => {
+                self.slot_mut(*node).rate_permille = *rate_permille;
+                self.count_fault("skew");
+                self.fault_injected(Some(*node));
+                self.slot_mut(*node).wake = None;
+                self.schedule_wake(*node);
+            }
+        }
+        Ok(())
+    }
+
+    fn fault_injected(&mut self, node: Option<NodeId>) {
+        self.note_fault(node.unwrap_or(NodeId(0)), EventKind::FaultInjected);
+    }
+
+    fn count_fault(&mut self, kind: &'static str) {
+        *self.faults.entry(kind).or_default() += 1;
+    }
+
+    fn crash(&mut self, node: NodeId) {
+        let slot = self.slot_mut(node);
+        let kind = match slot.crash.take() {
+            Some(CrashPoint::BeforeHandling) => "crash_before_handling",
+            Some(CrashPoint::AfterPersist) => "crash_after_persist",
+            _ => "crash_between_steps",
+        };
+        let Some(replica) = slot.replica.take() else {
+            return;
+        };
+        slot.last_view = Some(Arc::new(replica.view(ViewScope::Full)));
+        slot.last_glance = replica.glance();
+        for (name, count) in replica.counters() {
+            *slot.past.entry(name.clone()).or_default() += count;
+        }
+        slot.disk.crash();
+        slot.wake = None;
+        self.hash_step(b'x', node, &[]);
+        self.count_fault(kind);
+        self.note_fault(node, EventKind::Crashed);
+    }
+}
+
+/// The client in whose name a scenario submits.
+pub const SCENARIO_CLIENT: ClientId = ClientId(1);
+
+fn offline_from_start(entry: &Intervention) -> Option<NodeId> {
+    match entry {
+        Intervention {
+            at: At::Time(Time::ZERO),
+            act:
+                Act::Crash {
+                    node,
+                    when: CrashPoint::BetweenSteps,
+                },
+        } => Some(*node),
+        _ => None,
+    }
+}
+
+fn local_time(now: Time, rate_permille: u32) -> Time {
+    if rate_permille == 1000 {
+        return now;
+    }
+    Time((u128::from(now.0) * u128::from(rate_permille) / 1000) as u64)
+}
+
+fn global_time(local: Time, rate_permille: u32) -> Time {
+    if rate_permille == 1000 {
+        return local;
+    }
+    Time((u128::from(local.0) * 1000).div_ceil(u128::from(rate_permille)) as u64)
+}

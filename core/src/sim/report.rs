@@ -1,0 +1,445 @@
+//! What came of a run: the summary that the CLI prints, the page shows and tests compare.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use alloc::{format, vec};
+
+use serde::Serialize;
+
+use super::Sim;
+use crate::event::{Event, EventKind, Level, RecordKind};
+use crate::narrate;
+use crate::oracle::Verdict;
+use crate::scenario::{Expectation, Scenario};
+use crate::types::{Hash32, InstanceId, NodeId, Time};
+use crate::view::{NodeView, ViewScope};
+
+/// A run's summary: `phaselab sim --json` prints exactly this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The protocol.
+    pub protocol: &'static str,
+    /// The rules.
+    pub rules: &'static str,
+    /// Restored flaws.
+    pub flaws: Vec<String>,
+    /// How messages were signed.
+    pub crypto: &'static str,
+    /// The seed.
+    pub seed: u64,
+    /// Virtual time at the end, in milliseconds.
+    pub end_ms: u64,
+    /// Steps made.
+    pub steps: u64,
+    /// Events that observers heard.
+    pub events: u64,
+    /// Packets handed to nodes.
+    pub delivered: u64,
+    /// The hash of all that happened.
+    pub trace_hash: Hash32,
+    /// Every node.
+    pub nodes: Vec<NodeReport>,
+    /// Every decision.
+    pub decisions: Vec<DecisionReport>,
+    /// Every instance that ended without a value, with proof.
+    pub abandoned: Vec<AbandonReport>,
+    /// Every invariant.
+    pub invariants: Vec<Verdict>,
+    /// Every expectation of the scenario.
+    pub expectations: Vec<ExpectationReport>,
+    /// Counters over all nodes, and the network's.
+    pub metrics: BTreeMap<String, u64>,
+    /// How often each kind of fault fired.
+    pub faults: BTreeMap<&'static str, u64>,
+}
+
+impl Report {
+    /// Whether everything came as the scenario says: expectations met, and every invariant held that the scenario does
+    /// not expect to break.
+    pub fn is_as_expected(&self) -> bool {
+        let broken_as_expected = |name: &str| {
+            self.expectations
+                .iter()
+                .any(|entry| entry.met && entry.breaks.as_deref() == Some(name))
+        };
+        self.expectations.iter().all(|entry| entry.met)
+            && self
+                .invariants
+                .iter()
+                .all(|verdict| verdict.holds || broken_as_expected(verdict.name))
+    }
+}
+
+/// A node at the end of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeReport {
+    /// Its number.
+    pub id: NodeId,
+    /// Whether it runs.
+    pub alive: bool,
+    /// Whether it lies.
+    pub byzantine: bool,
+    /// Its instances.
+    pub instances: Vec<InstanceReport>,
+}
+
+/// An instance at a node at the end of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InstanceReport {
+    /// Its name.
+    pub instance: String,
+    /// Its phase.
+    pub phase: &'static str,
+    /// Its round.
+    pub round: u32,
+}
+
+/// A decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DecisionReport {
+    /// The instance's name.
+    pub instance: String,
+    /// The value, in full.
+    pub value: Hash32,
+    /// The value's letter, where a page shows one.
+    pub label: Option<String>,
+    /// Who decided it.
+    pub nodes: Vec<NodeId>,
+    /// When the first did, in milliseconds.
+    pub first_ms: u64,
+    /// When the last did, in milliseconds.
+    pub last_ms: u64,
+}
+
+/// An instance that ended without a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AbandonReport {
+    /// The instance's name.
+    pub instance: String,
+    /// Who holds the proof.
+    pub nodes: Vec<NodeId>,
+    /// When the first did, in milliseconds.
+    pub first_ms: u64,
+}
+
+/// An expectation and whether it was met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExpectationReport {
+    /// In words.
+    pub text: String,
+    /// Whether it was met.
+    pub met: bool,
+    /// The invariant that it expects to break.
+    #[serde(skip)]
+    pub breaks: Option<String>,
+}
+
+impl Sim {
+    /// The summary of what happened so far.
+    pub fn report(&self) -> Report {
+        let scenario = self.scenario();
+        let names = self.names();
+        let name_of = |id: &InstanceId| names.get(id).cloned().unwrap_or_else(|| id.to_string());
+        let views: Vec<(NodeId, NodeView)> = scenario
+            .ids()
+            .map(|id| (id, self.view(id, ViewScope::Summary)))
+            .collect();
+        Report {
+            scenario: scenario.name.clone(),
+            protocol: scenario.protocol.name(),
+            rules: scenario.rules.name(),
+            flaws: scenario.flaws.clone(),
+            crypto: scenario.crypto.name(),
+            seed: scenario.seed,
+            end_ms: self.now().as_ms(),
+            steps: self.steps(),
+            events: self.log().len() as u64,
+            delivered: self.delivered(),
+            trace_hash: self.trace_hash(),
+            nodes: views
+                .iter()
+                .map(|(id, view)| self.node_report(*id, view))
+                .collect(),
+            decisions: self.decision_reports(&name_of),
+            abandoned: self.abandon_reports(&name_of),
+            invariants: self.verdicts(),
+            expectations: self.expectation_reports(&views),
+            metrics: self.metrics(),
+            faults: self.faults(),
+        }
+    }
+
+    fn node_report(&self, id: NodeId, view: &NodeView) -> NodeReport {
+        let phases = self.spec().phases;
+        let instance = |instance: &crate::view::InstanceView| InstanceReport {
+            instance: instance.name.clone(),
+            phase: phases[usize::from(instance.phase)].name,
+            round: instance.round.0,
+        };
+        NodeReport {
+            id,
+            alive: self.is_alive(id),
+            byzantine: self.is_byzantine(id),
+            instances: view.instances.iter().map(instance).collect(),
+        }
+    }
+
+    fn decision_reports(&self, name_of: &dyn Fn(&InstanceId) -> String) -> Vec<DecisionReport> {
+        let mut order: Vec<(InstanceId, Hash32)> = Vec::new();
+        let mut found: BTreeMap<(InstanceId, Hash32), DecisionReport> = BTreeMap::new();
+        for entry in self.decisions() {
+            let (RecordKind::Decided, Some(value)) = (entry.record.kind, entry.record.value) else {
+                continue;
+            };
+            let key = (entry.record.instance, value);
+            let at_ms = entry.at.as_ms();
+            let report = found.entry(key).or_insert_with(|| {
+                order.push(key);
+                DecisionReport {
+                    instance: name_of(&key.0),
+                    value,
+                    label: self.log().letter(key.0, value),
+                    nodes: Vec::new(),
+                    first_ms: at_ms,
+                    last_ms: at_ms,
+                }
+            });
+            report.last_ms = at_ms;
+            if !report.nodes.contains(&entry.node) {
+                report.nodes.push(entry.node);
+            }
+        }
+        let mut take = |key| found.remove(&key);
+        let mut reports: Vec<DecisionReport> = order.into_iter().filter_map(&mut take).collect();
+        reports
+            .iter_mut()
+            .for_each(|report| report.nodes.sort_unstable());
+        reports
+    }
+
+    fn abandon_reports(&self, name_of: &dyn Fn(&InstanceId) -> String) -> Vec<AbandonReport> {
+        let mut reports: Vec<(InstanceId, AbandonReport)> = Vec::new();
+        for entry in self
+            .decisions()
+            .iter()
+            .filter(|entry| entry.record.kind == RecordKind::Abandoned)
+        {
+            let instance = entry.record.instance;
+            match reports.iter_mut().find(|(id, _)| *id == instance) {
+                Some((_, report)) => report.nodes.push(entry.node),
+                None => {
+                    let first_ms = entry.at.as_ms();
+                    reports.push((
+                        instance,
+                        AbandonReport {
+                            instance: name_of(&instance),
+                            nodes: vec![entry.node],
+                            first_ms,
+                        },
+                    ));
+                }
+            }
+        }
+        let mut reports: Vec<AbandonReport> =
+            reports.into_iter().map(|(_, report)| report).collect();
+        for report in &mut reports {
+            report.nodes.sort_unstable();
+            report.nodes.dedup();
+        }
+        reports
+    }
+
+    fn metrics(&self) -> BTreeMap<String, u64> {
+        let mut metrics: BTreeMap<String, u64> = BTreeMap::new();
+        for id in self.scenario().ids() {
+            for (name, count) in self.counters(id) {
+                *metrics.entry(name).or_default() += count;
+            }
+        }
+        metrics.insert("network_sent_total".to_string(), self.net.sent());
+        metrics.insert("network_delivered_total".to_string(), self.net.delivered);
+        metrics.insert("network_dropped_total".to_string(), self.net.dropped);
+        metrics
+    }
+
+    fn expectation_reports(&self, views: &[(NodeId, NodeView)]) -> Vec<ExpectationReport> {
+        let scenario = self.scenario();
+        let applies =
+            |entry: &&Expectation| entry.rules.is_none_or(|rules| rules == scenario.rules);
+        let judge = |entry: &Expectation| ExpectationReport {
+            text: describe(entry),
+            met: self.is_met(entry, views),
+            breaks: entry
+                .invariant
+                .clone()
+                .filter(|_| entry.holds == Some(false)),
+        };
+        scenario
+            .expectations
+            .iter()
+            .filter(applies)
+            .map(judge)
+            .collect()
+    }
+
+    fn is_met(&self, entry: &Expectation, views: &[(NodeId, NodeView)]) -> bool {
+        if let Some(name) = &entry.invariant {
+            let mut verdicts = self.verdicts().into_iter().chain(self.oracle.liveness());
+            let verdict = verdicts.find(|verdict| verdict.name == name);
+            return verdict.is_some_and(|verdict| Some(verdict.holds) == entry.holds);
+        }
+        let instance = entry.instance.as_ref().and_then(|name| {
+            let known = views
+                .iter()
+                .flat_map(|(_, view)| &view.instances)
+                .find(|instance| instance.name == *name);
+            known.map(|instance| instance.id)
+        });
+        if entry.instance.is_some() && instance.is_none() {
+            return entry.never || entry.count == Some(0);
+        }
+        if let Some(event) = &entry.event {
+            let seen = self
+                .watch
+                .seen(event, entry.node, instance, entry.within_ms);
+            return match (entry.never, entry.count) {
+                (true, _) => seen == 0,
+                (false, Some(count)) => seen == count,
+                (false, None) => seen > 0,
+            };
+        }
+        let Some(phase) = entry.phase.as_ref().and_then(|name| {
+            self.spec()
+                .phases
+                .iter()
+                .position(|phase| phase.name == name)
+                .map(|index| index as u8)
+        }) else {
+            return false;
+        };
+        let nodes = views.iter().filter(|(id, _)| match entry.node {
+            Some(node) => node == *id,
+            None => self.is_alive(*id),
+        });
+        let mut reached = nodes.map(|(id, view)| {
+            let entered = self.watch.entered(*id, instance, phase, entry.within_ms);
+            let ended = view
+                .instances
+                .iter()
+                .any(|known| Some(known.id) == instance && known.phase == phase);
+            if entry.never || entry.within_ms.is_some() {
+                entered
+            } else {
+                ended
+            }
+        });
+        if entry.never {
+            !reached.any(|yes| yes)
+        } else {
+            reached.all(|yes| yes)
+        }
+    }
+}
+
+/// An expectation in words.
+fn describe(entry: &Expectation) -> String {
+    if let (Some(invariant), Some(holds)) = (&entry.invariant, entry.holds) {
+        return format!("{invariant} {}", if holds { "holds" } else { "breaks" });
+    }
+    let who = entry.node.map_or_else(
+        || "every node".to_string(),
+        |node| format!("node {}", node.0),
+    );
+    let about = entry
+        .instance
+        .as_ref()
+        .map_or_else(String::new, |name| format!(" of {name}"));
+    let verb = if entry.never { "never " } else { "" };
+    let times = entry
+        .count
+        .map_or_else(String::new, |count| format!(" {count} times"));
+    let within = entry
+        .within_ms
+        .map_or_else(String::new, |ms| format!(" within {ms} ms"));
+    match (&entry.phase, &entry.event) {
+        (Some(phase), _) => format!("{who} {verb}reaches {phase}{about}{within}"),
+        (None, Some(event)) => format!("{who} {verb}shows {event}{about}{times}{within}"),
+        (None, None) => "nothing".to_string(),
+    }
+}
+
+/// Counts what expectations ask for; silent when they ask for nothing that events tell.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    active: bool,
+    events: BTreeMap<(&'static str, NodeId, Option<InstanceId>), Vec<Time>>,
+    phases: BTreeMap<(NodeId, Option<InstanceId>, u8), Time>,
+}
+
+impl Watch {
+    pub(super) fn new(scenario: &Scenario) -> Watch {
+        let tells =
+            |entry: &Expectation| entry.event.is_some() || entry.never || entry.within_ms.is_some();
+        Watch {
+            active: scenario.expectations.iter().any(tells),
+            events: BTreeMap::new(),
+            phases: BTreeMap::new(),
+        }
+    }
+
+    /// The level that the expectations need.
+    pub(super) fn level(&self) -> Level {
+        if self.active {
+            Level::Protocol
+        } else {
+            Level::None
+        }
+    }
+
+    pub(super) fn on_event(&mut self, now: Time, node: NodeId, event: &Event) {
+        if !self.active {
+            return;
+        }
+        if let EventKind::PhaseEntered(phase) = event.kind {
+            self.phases
+                .entry((node, event.instance, phase))
+                .or_insert(now);
+        }
+        self.events
+            .entry((narrate::event_name(event.kind), node, event.instance))
+            .or_default()
+            .push(now);
+    }
+
+    fn seen(
+        &self,
+        name: &str,
+        node: Option<NodeId>,
+        instance: Option<InstanceId>,
+        within_ms: Option<u64>,
+    ) -> u64 {
+        let matching = self.events.iter().filter(|((known, at, about), _)| {
+            *known == name
+                && node.is_none_or(|node| node == *at)
+                && (instance.is_none() || instance == *about)
+        });
+        let in_time = |at: &&Time| within_ms.is_none_or(|ms| at.as_ms() <= ms);
+        matching
+            .map(|(_, times)| times.iter().filter(in_time).count() as u64)
+            .sum()
+    }
+
+    fn entered(
+        &self,
+        node: NodeId,
+        instance: Option<InstanceId>,
+        phase: u8,
+        within_ms: Option<u64>,
+    ) -> bool {
+        let first = self.phases.get(&(node, instance, phase));
+        first.is_some_and(|at| within_ms.is_none_or(|ms| at.as_ms() <= ms))
+    }
+}

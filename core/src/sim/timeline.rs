@@ -1,0 +1,146 @@
+//! A run that can be seeked: nearest checkpoint, then simulation again.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{Sim, Stepped};
+use crate::event::Level;
+use crate::replica::BuildError;
+use crate::scenario::{Act, Scenario};
+use crate::types::Time;
+
+/// The most checkpoints that are kept.
+pub const CHECKPOINTS_MAX: usize = 64;
+
+/// Steps between the first checkpoints; the spacing doubles when there are too many.
+const FIRST_SPACING: u64 = 64;
+
+/// A run with a cursor that moves both ways.
+///
+/// Doing something to the run at the cursor forgets what lay ahead: the run goes on from there.
+pub struct Timeline {
+    live: Sim,
+    /// Runs at multiples of `spacing`, oldest first; without their logs, which are prefixes of the live one.
+    checkpoints: Vec<(u64, usize, Sim)>,
+    spacing: u64,
+}
+
+impl Timeline {
+    /// A run before its first step, with everything that observers can hear.
+    ///
+    /// # Errors
+    /// When a node cannot be built.
+    pub fn new(scenario: &Scenario) -> Result<Timeline, BuildError> {
+        let mut sim = Sim::new(scenario)?;
+        sim.set_level(Level::Full);
+        let mut timeline = Timeline {
+            live: sim,
+            checkpoints: Vec::new(),
+            spacing: FIRST_SPACING,
+        };
+        timeline.checkpoint();
+        Ok(timeline)
+    }
+
+    /// The run at the cursor.
+    pub fn sim(&self) -> &Sim {
+        &self.live
+    }
+
+    /// One step forward; `None` at the end.
+    pub fn step(&mut self) -> Option<Stepped> {
+        let stepped = self.live.step()?;
+        if self.live.steps().is_multiple_of(self.spacing) {
+            self.checkpoint();
+        }
+        Some(stepped)
+    }
+
+    /// Forward until virtual time passes `until`.
+    pub fn run_until(&mut self, until: Time) {
+        while self.live.next_at().is_some_and(|at| at <= until) {
+            if self.step().is_none() {
+                break;
+            }
+        }
+    }
+
+    /// Forward to the end.
+    pub fn run(&mut self) {
+        while self.step().is_some() {}
+    }
+
+    /// Moves the cursor to just before the step with this number, or to the end if there are fewer.
+    pub fn seek(&mut self, step: u64) {
+        if step < self.live.steps() {
+            self.rewind(step);
+        }
+        while self.live.steps() < step && self.step().is_some() {}
+    }
+
+    /// Moves the cursor to the first step after `at`.
+    pub fn seek_time(&mut self, at: Time) {
+        if at < self.live.now() {
+            // The last checkpoint whose clock does not pass `at`.
+            let place = self
+                .checkpoints
+                .iter()
+                .rposition(|(_, _, sim)| sim.now() <= at)
+                .unwrap_or(0);
+            self.rewind(self.checkpoints[place].0);
+        }
+        self.run_until(at);
+    }
+
+    /// Does something to the run at the cursor, and records it.
+    ///
+    /// # Errors
+    /// What is impossible.
+    pub fn intervene(&mut self, act: Act) -> Result<(), String> {
+        let steps = self.live.steps();
+        self.checkpoints.retain(|(at, ..)| *at <= steps);
+        let mut changed = self.live.clone();
+        changed.intervene(act)?;
+        // A checkpoint at this very step is of the run before the change.
+        self.checkpoints.retain(|(at, ..)| *at < steps || *at == 0);
+        if steps == 0 {
+            self.checkpoints.clear();
+        }
+        self.live = changed;
+        if steps == 0 {
+            self.checkpoint();
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) {
+        let steps = self.live.steps();
+        if self.checkpoints.last().is_some_and(|(at, ..)| *at >= steps) {
+            return;
+        }
+        if self.checkpoints.len() == CHECKPOINTS_MAX {
+            self.spacing *= 2;
+            let spacing = self.spacing;
+            self.checkpoints
+                .retain(|(at, ..)| at.is_multiple_of(spacing));
+        }
+        let events = self.live.log.len();
+        let log = core::mem::take(&mut self.live.log);
+        let copy = self.live.clone();
+        self.live.log = log;
+        self.checkpoints.push((steps, events, copy));
+    }
+
+    fn rewind(&mut self, step: u64) {
+        let place = self
+            .checkpoints
+            .iter()
+            .rposition(|(at, ..)| *at <= step)
+            .unwrap_or(0);
+        let (_, events, copy) = &self.checkpoints[place];
+        let mut log = core::mem::take(&mut self.live.log);
+        log.truncate(*events);
+        self.live = copy.clone();
+        self.live.log = log;
+    }
+}

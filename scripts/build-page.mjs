@@ -1,0 +1,43 @@
+// Builds the page into web/dist: the wasm of web/, its JavaScript, and the files that are served as they are.
+// With --dev: quick to build, not optimised.
+
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { main, say } from './lib/process.mjs';
+import { targetDirectory } from './lib/toolchain.mjs';
+import { buildWasm } from './lib/wasm-build.mjs';
+import { requireWasmEnvironment } from './lib/wasm-target.mjs';
+import { pageFolder, root } from './lib/workspace.mjs';
+
+main(() => {
+  const env = requireWasmEnvironment();
+  const assembled = join(targetDirectory(env), 'page');
+  say('building the page (about 2 minutes the first time)');
+  buildWasm({ folder: 'web', name: 'phaselab_web', outDir: assembled, dev: process.argv.includes('--dev'), pack: false, env });
+  for (const name of ['index.html', 'worker.js']) cpSync(join(root, 'web', name), join(assembled, name));
+  cpSync(join(root, 'web', 'static'), join(assembled, 'static'), { recursive: true });
+  mirror(assembled, pageFolder);
+  say('the page is in web/dist');
+});
+
+/**
+ * Makes `to` a copy of `from`, writing only files whose content differs.
+ * The native binary embeds the page: files with a new date alone would make cargo link it again.
+ */
+function mirror(from, to) {
+  const wanted = filesIn(from);
+  for (const name of wanted) {
+    const content = readFileSync(join(from, name));
+    const file = join(to, name);
+    if (existsSync(file) && readFileSync(file).equals(content)) continue;
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, content);
+  }
+  for (const name of filesIn(to)) if (!wanted.includes(name)) rmSync(join(to, name));
+}
+
+function filesIn(folder) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+}

@@ -1,0 +1,27 @@
+// npm test: everything that CI runs, from nothing. Each stage is also a command of its own (see package.json).
+
+import { run, runScript } from './lib/process.mjs';
+import { runStages } from './lib/stages.mjs';
+import { nativeEnvironment } from './lib/toolchain.mjs';
+
+const script = (name) => () => runScript(name);
+const cargo = (...args) => () => run('cargo', args, { env: nativeEnvironment() });
+
+function checkLockFile() {
+  run('cargo', ['metadata', '--locked', '--format-version', '1'], { env: nativeEnvironment(), quiet: true });
+}
+
+runStages([
+  { title: 'tools', body: script('ensure-tools'), essential: true },
+  { title: 'Cargo.lock is up to date', body: checkLockFile },
+  { title: 'check', body: script('check') },
+  { title: 'core without std', body: script('check-no-std') },
+  { title: 'page', body: script('build-page') },
+  { title: 'size of the page', body: script('check-size') },
+  // Before the tests, because tests of whole processes start the binary and do not build it.
+  { title: 'binaries', body: cargo('build', '--workspace', '--bins') },
+  { title: 'all Rust tests', body: cargo('test', '--workspace') },
+  { title: 'npm package', body: script('build-npm') },
+  { title: 'npm package in Node.js', body: script('test-node') },
+  { title: 'page in the browser', body: script('test-browser') },
+]);
