@@ -575,6 +575,27 @@ impl<P: Protocol> Replica for Node<P> {
     }
 }
 
+#[cfg(test)]
+impl<P: Protocol> Node<P> {
+    /// One step of any input, as a test sees fit.
+    pub(crate) fn step_for_tests(&mut self, now: Time, input: Input<P>) -> Output {
+        self.step(now, input, Vec::new())
+    }
+}
+
+/// A message as if it had been opened: verified, of a life that no window knows.
+#[cfg(test)]
+pub(crate) fn opened_for_tests<M: Send + Sync + 'static>(from: NodeId, message: M) -> Opened {
+    let info = MessageInfo::default();
+    Opened {
+        from,
+        incarnation: Incarnation(u32::MAX),
+        counter: 1,
+        info,
+        message: Arc::new(message),
+    }
+}
+
 /// Prepares a node's environment from the genesis.
 ///
 /// # Errors

@@ -72,9 +72,12 @@ use crate::view::{Glance, InstanceKind, MeterKind, NodeView, Spec, ViewScope};
 use crate::votes::VoteSet;
 
 mod abandon;
+mod body;
 mod chain;
 mod commit;
 pub mod config;
+mod count;
+mod evidence;
 pub mod message;
 mod oracle;
 pub mod phase;

@@ -1,7 +1,7 @@
 //! Drawing scenarios: a safety phase in which anything in the fault model fails, then a liveness phase in which it must
 //! all come to an end.
 
-use alloc::collections::BTreeMap;
+use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
 
 use crate::entropy::{Purpose, draw, scale};
@@ -16,7 +16,8 @@ pub const FAULTS_END_MS: u64 = 60_000;
 pub struct Draws {
     seed: u64,
     count: u64,
-    noted: BTreeMap<&'static str, u64>,
+    /// When something begins that faults may hit, in virtual milliseconds.
+    busy: Vec<u64>,
 }
 
 impl Draws {
@@ -25,7 +26,7 @@ impl Draws {
         Draws {
             seed,
             count: 0,
-            noted: BTreeMap::new(),
+            busy: Vec::new(),
         }
     }
 
@@ -47,14 +48,28 @@ impl Draws {
         self.between(1, n) == 1
     }
 
-    /// Notes that something was drawn, beyond what the simulator counts itself.
-    pub fn note(&mut self, what: &'static str) {
-        *self.noted.entry(what).or_default() += 1;
+    /// Notes that something begins then: a fault that hits nothing teaches nothing.
+    pub fn busy_at(&mut self, ms: u64) {
+        self.busy.push(ms);
     }
 
-    /// What was noted.
-    pub fn noted(&self) -> &BTreeMap<&'static str, u64> {
-        &self.noted
+    /// When a fault happens: half of the time soon after something began.
+    pub fn moment(&mut self) -> u64 {
+        if self.one_in(2) {
+            return self.between(1, FAULTS_END_MS - 1);
+        }
+        let span = if self.one_in(2) { 500 } else { 10_000 };
+        self.soon_after_a_beginning(span)
+    }
+
+    /// At most `span` milliseconds after something began.
+    pub fn soon_after_a_beginning(&mut self, span: u64) -> u64 {
+        let Some(last) = self.busy.len().checked_sub(1) else {
+            return self.between(1, FAULTS_END_MS - 1);
+        };
+        let place = self.between(0, last as u64) as usize;
+        let begun = self.busy[place];
+        (begun + self.between(0, span)).clamp(1, FAULTS_END_MS - 1)
     }
 
     /// At least one node, each with equal chance.
@@ -104,7 +119,7 @@ impl Draws {
         let nodes = scenario.nodes;
         for _ in 0..self.between(0, 3 * u64::from(nodes)) {
             let node = NodeId(self.between(1, u64::from(nodes)) as u16);
-            let at_ms = self.between(1, FAULTS_END_MS - 1);
+            let at_ms = self.moment();
             let points = [
                 CrashPoint::BetweenSteps,
                 CrashPoint::BeforeHandling,
@@ -129,7 +144,7 @@ impl Draws {
                 );
             }
             if self.one_in(10) {
-                let at_ms = self.between(1, FAULTS_END_MS - 1);
+                let at_ms = self.moment();
                 scenario.at_ms(
                     at_ms,
                     Act::Disk {
@@ -142,11 +157,11 @@ impl Draws {
         }
     }
 
-    /// Cuts through the network, links that lose in one direction, and single messages that are caught.
-    pub fn partitions(&mut self, scenario: &mut Scenario) {
+    /// Cuts through the network, links that lose in one direction, and messages that are caught, some of them by kind.
+    pub fn partitions(&mut self, scenario: &mut Scenario, kinds: &[&str]) {
         let nodes = scenario.nodes;
         for _ in 0..self.between(0, 4) {
-            let at_ms = self.between(0, FAULTS_END_MS - 1);
+            let at_ms = self.moment();
             let parts = self.between(2, 3);
             let mut groups: Vec<Vec<NodeId>> = (0..parts).map(|_| Vec::new()).collect();
             for node in (1..=nodes).map(NodeId) {
@@ -159,28 +174,31 @@ impl Draws {
                 scenario.at_ms(self.between(at_ms, FAULTS_END_MS), Act::Heal);
             }
         }
-        for _ in 0..self.between(0, 4) {
+        for _ in 0..self.between(0, 6) {
             let from = Some(NodeId(self.between(1, u64::from(nodes)) as u16));
             let to = self
                 .one_in(2)
                 .then(|| NodeId(self.between(1, u64::from(nodes)) as u16));
-            let nth = self.one_in(2).then(|| self.between(1, 10) as u32);
+            let nth = self.one_in(4).then(|| self.between(1, 10) as u32);
+            let kind = (!kinds.is_empty() && self.one_in(2))
+                .then(|| kinds[self.between(0, kinds.len() as u64 - 1) as usize].to_owned());
             let select = Selector {
                 from,
                 to,
                 nth,
+                kind,
                 ..Selector::default()
             };
-            let act = match self.between(0, 3) {
-                0 => Act::Drop(select),
-                1 => Act::Delay {
+            let act = match self.between(0, 4) {
+                0 | 1 => Act::Drop(select),
+                2 => Act::Delay {
                     select,
                     by_ms: self.between(100, 20_000),
                 },
-                2 => Act::Duplicate(select),
+                3 => Act::Duplicate(select),
                 _ => Act::Corrupt(select),
             };
-            scenario.at_ms(self.between(0, FAULTS_END_MS - 1), act);
+            scenario.at_ms(self.moment(), act);
         }
     }
 }

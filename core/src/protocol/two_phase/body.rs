@@ -1,0 +1,177 @@
+//! Events: their bodies, the clients that ask for them, and how they are remembered.
+
+use alloc::string::String;
+
+use super::config::STATE_SYNC_COOLDOWN_MS;
+use super::message::{Message, SigningEvent};
+use super::phase::{EventPhase, EventPhaseState};
+use super::{Cx, Outcome, Reply, SubmitEvent, Timer, TwoPhase};
+use crate::engine::To;
+use crate::event::{Event, EventKind, Level};
+use crate::types::{ClientId, Duration, InstanceId, NodeId};
+
+/// The most events whose votes a node holds at a time.
+const EVENTS_OPEN_MAX: usize = 16_384;
+
+impl TwoPhase {
+    /// A client asks to sign a payment. (S0-90)
+    pub(super) fn on_request(
+        &mut self,
+        cx: Cx<'_, '_>,
+        client: ClientId,
+        number: u64,
+        request: &SubmitEvent,
+    ) {
+        let body = request.signing_material();
+        if request.event.is_empty() || request.event.len() > super::message::NAME_BYTES_MAX {
+            return cx.reply(
+                client,
+                number,
+                Reply::Refused(String::from("event: expected a name of 1 to 64 bytes")),
+            );
+        }
+        if request.amount == 0 || request.amount == u64::MAX {
+            return cx.reply(
+                client,
+                number,
+                Reply::Refused(String::from("amount: expected at least 1")),
+            );
+        }
+        if body.destination.bytes.len() > 64 {
+            return cx.reply(
+                client,
+                number,
+                Reply::Refused(String::from("destination: expected at most 64 bytes")),
+            );
+        }
+        let event = body.id();
+        if let Some(why) = self.refuses_to_supersede(&body) {
+            return cx.reply(client, number, Reply::Refused(why));
+        }
+        if let Some(reply) = self.outcome_reply(&event) {
+            return cx.reply(client, number, reply);
+        }
+        let is_new = self.phase(&event) == EventPhase::Unknown;
+        cx.reply(
+            client,
+            number,
+            if is_new {
+                Reply::Accepted
+            } else {
+                Reply::InProgress
+            },
+        );
+        self.live_mut(event).waiting.push((client, number));
+        self.learn(cx, &body, event);
+    }
+
+    /// An event may be replaced only if its decided template can never take effect: an input was spent elsewhere.
+    fn refuses_to_supersede(&self, body: &SigningEvent) -> Option<String> {
+        let old = body.supersedes?;
+        let Some(hash) = self.phases.get(&old).and_then(|row| row.canonical_hash) else {
+            return Some(String::from("supersedes: that event is not decided here"));
+        };
+        let dead = self.phase(&old) == EventPhase::Committed
+            && self
+                .templates
+                .get(&(old, hash))
+                .is_some_and(|pskt| !self.chain.has_inputs(pskt));
+        (!dead)
+            .then(|| String::from("supersedes: the inputs of that event were not spent elsewhere"))
+    }
+
+    fn outcome_reply(&self, event: &InstanceId) -> Option<Reply> {
+        match self.outcomes.get(event)? {
+            Outcome::Lock(certificate) => Some(Reply::Decided {
+                tx_template_hash: certificate.ballot.value?,
+                locks: certificate.signatures.len() as u16,
+            }),
+            Outcome::Abandon(certificate) => Some(Reply::Abandoned {
+                withdrawals: certificate.signatures.len() as u16,
+            }),
+        }
+    }
+
+    /// Remembers an event's body and enters round 0; nothing happens if the event is known. (S0-56, S0-F4, S0-F36)
+    pub(super) fn learn(&mut self, cx: Cx<'_, '_>, body: &SigningEvent, event: InstanceId) {
+        if self.events.contains(&event) {
+            return;
+        }
+        if self.live.len() >= EVENTS_OPEN_MAX {
+            // Whoever floods the group with events is not answered with memory.
+            return cx.count("two_phase_events_refused_total");
+        }
+        self.remember(event, body);
+        self.enter_phase(cx, event, EventPhase::Proposing);
+        self.begin_round(cx, event);
+    }
+
+    /// Puts an event's first rows.
+    pub(super) fn remember(&mut self, event: InstanceId, body: &SigningEvent) {
+        self.events.put(event, body.clone());
+        self.phases.put(event, EventPhaseState::default());
+        self.index.put((EventPhase::Unknown as u8, event), ());
+        self.sync.learned.push(event);
+    }
+
+    /// Takes up an open event after a restart: same round, same votes, fresh timers.
+    pub(super) fn resume(&mut self, cx: Cx<'_, '_>, event: InstanceId) {
+        let Some(row) = self.phases.get(&event) else {
+            return;
+        };
+        let (phase, round, retries) = (row.phase, row.rounds.round, row.retry_count);
+        cx.emit(Level::Protocol, || {
+            Event::new(EventKind::Recovered, Some(event), round)
+        });
+        match phase {
+            EventPhase::Proposing => {
+                cx.set_timer(
+                    Timer::Round(event, round),
+                    cx.env().config.round_timeout(round),
+                );
+                if row.rounds.can_prevote() {
+                    cx.set_timer(
+                        Timer::Propose(event, round),
+                        cx.env().config.propose_timeout(round),
+                    );
+                }
+            }
+            EventPhase::Failed => self.arm_retry(cx, event, round, retries),
+            EventPhase::Committed => cx.set_timer(
+                Timer::Gc(event),
+                Duration::from_ms(cx.env().config.gc_after_ms),
+            ),
+            EventPhase::Unknown | EventPhase::Completed | EventPhase::Abandoned => {}
+        }
+    }
+
+    /// Answers a vote about an ended event with its proof, at most once per peer and cooldown. (S0-F31)
+    pub(super) fn answer_if_ended(
+        &mut self,
+        cx: Cx<'_, '_>,
+        to: NodeId,
+        event: InstanceId,
+    ) -> bool {
+        if !self.outcomes.contains(&event) {
+            return false;
+        }
+        let cooldown = Timer::Cooldown(to, event);
+        let quiet = cx.is_timer_set(cooldown) || cx.is_timer_set(Timer::Cooldown(NodeId(0), event));
+        if !quiet && let Some(proof) = self.outcome_message(cx, event) {
+            cx.set_timer(cooldown, Duration::from_ms(STATE_SYNC_COOLDOWN_MS));
+            cx.send(To::Node(to), proof);
+        }
+        true
+    }
+
+    /// The proof of how an event ended.
+    pub(super) fn outcome_message(&self, cx: Cx<'_, '_>, event: InstanceId) -> Option<Message> {
+        match self.outcomes.get(&event)? {
+            Outcome::Lock(_) => self.commit_message(cx, event),
+            Outcome::Abandon(certificate) => Some(Message::Abandon {
+                certificate: certificate.clone(),
+                signing_material: self.events.get(&event)?.clone(),
+            }),
+        }
+    }
+}

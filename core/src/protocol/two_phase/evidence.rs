@@ -1,0 +1,73 @@
+//! Evidence: members that contradict themselves, and the contradiction that a simulated liar makes.
+
+use super::message::{Message, Pskt};
+use super::template::ChainView;
+use super::{Cx, Live, TwoPhase};
+use crate::codec;
+use crate::engine::{Env, To};
+use crate::event::{Event, EventKind, Level};
+use crate::types::Hash32;
+use crate::votes::{Ballot, Evidence};
+
+impl TwoPhase {
+    /// A member contradicted itself: keep the proof, tell everyone, once per member and event. (S0-74, S0-F22)
+    pub(super) fn accuse(&mut self, cx: Cx<'_, '_>, evidence: Evidence) {
+        let ballot = evidence.first.ballot;
+        let member = evidence.first.signer;
+        let live: &mut Live = self.live_mut(ballot.instance);
+        if live.accused.contains(&member) {
+            return;
+        }
+        live.accused.push(member);
+        cx.count("two_phase_equivocations_total");
+        cx.emit(Level::Decisions, || {
+            Event::new(EventKind::Evidence, Some(ballot.instance), ballot.round)
+                .value(ballot.value)
+                .peer(member)
+        });
+        cx.send(To::All, Message::Equivocation(evidence));
+    }
+
+    /// Another member's proof came.
+    pub(super) fn on_evidence(&mut self, cx: Cx<'_, '_>, evidence: &Evidence) {
+        if self.events.contains(&evidence.first.ballot.instance) {
+            self.accuse(cx, *evidence);
+        }
+    }
+
+    /// What an equivocator sends to the other half: the same kind of vote for another valid template.
+    pub(super) fn second_version(&self, env: &Env<TwoPhase>, message: &Message) -> Option<Message> {
+        match message {
+            Message::ProposalBroadcast(proposal) if proposal.valid_round.is_none() => {
+                let pskt: Pskt = codec::decode(&proposal.kpsbt_blob).ok()?;
+                let other = ChainView::variant(&pskt)?;
+                let mut second = proposal.clone();
+                second.tx_template_hash = other.template_hash();
+                second.kpsbt_blob = codec::encode(&other);
+                second.utxos_used = other.inputs;
+                second.outputs = other.outputs;
+                second.signature = second.vote().ballot.sign(env).signature;
+                Some(Message::ProposalBroadcast(second))
+            }
+            Message::Lock(vote) => {
+                let event = vote.ballot.instance;
+                let other = self
+                    .templates
+                    .range((event, Hash32::default())..)
+                    .map(|((of, hash), _)| (*of, *hash));
+                let mut other = other
+                    .take_while(|(of, _)| *of == event)
+                    .filter(|(_, hash)| Some(*hash) != vote.ballot.value);
+                let (_, hash) = other.next()?;
+                Some(Message::Lock(
+                    Ballot {
+                        value: Some(hash),
+                        ..vote.ballot
+                    }
+                    .sign(env),
+                ))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Interventions: what is done to a run from outside.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::Sim;
+use crate::event::EventKind;
+use crate::scenario::{Act, CrashPoint, DiskFault};
+use crate::types::NodeId;
+use crate::view::ViewScope;
+
+impl Sim {
+    pub(super) fn apply_or_log(&mut self, act: &Act) {
+        if self.apply(act).is_err() {
+            *self.faults.entry("impossible").or_default() += 1;
+        }
+    }
+
+    pub(super) fn apply(&mut self, act: &Act) -> Result<(), String> {
+        self.log.begin(self.steps, self.now);
+        self.hash.update(b"i").update(&crate::codec::encode(act));
+        match act {
+            Act::Submit { to, request } => {
+                let to: Vec<NodeId> = if to.is_empty() {
+                    self.scenario.ids().take(1).collect()
+                } else {
+                    to.clone()
+                };
+                for node in to {
+                    self.submit(node, request);
+                }
+            }
+            Act::Crash {
+                node,
+                when: CrashPoint::BetweenSteps,
+            } => self.crash(*node),
+            Act::Crash { node, when } => self.slot_mut(*node).crash = Some(*when),
+            Act::Restart { node } => {
+                if self.slot(*node).disk.is_lost() {
+                    return Err(alloc::format!(
+                        "restart: {node} lost its disk, and its key with it"
+                    ));
+                }
+                self.slot_mut(*node).crash = None;
+                self.slot_mut(*node).disk.repair();
+                if !self.is_alive(*node) {
+                    self.note_fault(*node, EventKind::Restarted);
+                    self.start(*node);
+                }
+            }
+            Act::Partition { groups } => {
+                self.net.partition(groups);
+                self.count_fault("partition");
+                self.note_fault(NodeId(0), EventKind::Partitioned);
+            }
+            Act::Heal => {
+                self.net.heal();
+                self.note_fault(NodeId(0), EventKind::Healed);
+            }
+            Act::Link(link) => {
+                self.net.set_link(link.clone());
+                self.fault_injected(link.from);
+            }
+            Act::Drop(_) | Act::Delay { .. } | Act::Duplicate(_) | Act::Corrupt(_) => {
+                let select = self.net.add_rule(act, self.cluster.spec())?;
+                self.fault_injected(select);
+            }
+            Act::Byzantine { node, behaviour } => {
+                self.oracle.on_byzantine(*node);
+                self.count_fault("byzantine");
+                self.fault_injected(Some(*node));
+                self.become_liar(*node, *behaviour);
+            }
+            Act::Fact { node, change } => {
+                self.environment.change(self.now, *node, change)?;
+                self.schedule_environment();
+            }
+            Act::Disk { node, fault } => {
+                self.count_fault("disk");
+                self.fault_injected(Some(*node));
+                match fault {
+                    DiskFault::Fail => self.slot_mut(*node).disk.fail(),
+                    DiskFault::Lose => {
+                        self.crash(*node);
+                        self.slot_mut(*node).disk.lose();
+                    }
+                }
+            }
+            Act::Skew {
+                node,
+                rate_permille,
+            } => {
+                self.slot_mut(*node).rate_permille = *rate_permille;
+                self.count_fault("skew");
+                self.fault_injected(Some(*node));
+                self.slot_mut(*node).wake = None;
+                self.schedule_wake(*node);
+            }
+        }
+        Ok(())
+    }
+
+    fn fault_injected(&mut self, node: Option<NodeId>) {
+        self.note_fault(node.unwrap_or(NodeId(0)), EventKind::FaultInjected);
+    }
+
+    fn count_fault(&mut self, kind: &'static str) {
+        *self.faults.entry(kind).or_default() += 1;
+    }
+
+    pub(super) fn crash(&mut self, node: NodeId) {
+        let slot = self.slot_mut(node);
+        let kind = match slot.crash.take() {
+            Some(CrashPoint::BeforeHandling) => "crash_before_handling",
+            Some(CrashPoint::AfterPersist) => "crash_after_persist",
+            _ => "crash_between_steps",
+        };
+        let Some(replica) = slot.replica.take() else {
+            return;
+        };
+        slot.last_view = Some(Arc::new(replica.view(ViewScope::Full)));
+        slot.last_glance = replica.glance();
+        for (name, count) in replica.counters() {
+            *slot.past.entry(name.clone()).or_default() += count;
+        }
+        slot.disk.crash();
+        slot.wake = None;
+        self.hash_step(b'x', node, &[]);
+        self.count_fault(kind);
+        self.note_fault(node, EventKind::Crashed);
+    }
+}
