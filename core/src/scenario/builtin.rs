@@ -30,6 +30,7 @@ pub fn builtin() -> &'static [Builtin] {
         "two-phase/late-joiner",
         "two-phase/timeout-then-retry",
         "two-phase/max-retries",
+        "two-phase/silent-decider",
     ]
 }
 

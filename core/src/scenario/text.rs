@@ -124,7 +124,7 @@ struct Entry<R, F> {
     #[serde(rename = "do")]
     act: toml::Spanned<String>,
     node: Option<NodeId>,
-    #[serde(default = "Vec::new")]
+    #[serde(default, deserialize_with = "one_or_many")]
     to: Vec<NodeId>,
     request: Option<R>,
     when: Option<CrashPoint>,
@@ -141,6 +141,23 @@ struct Entry<R, F> {
     rate_permille: Option<u32>,
     latency_ms: Option<[u64; 2]>,
     loss_permille: Option<u16>,
+}
+
+/// `to = 2` or `to = [1, 2]`.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<NodeId>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(NodeId),
+        Many(Vec<NodeId>),
+    }
+    match OneOrMany::deserialize(deserializer) {
+        Ok(OneOrMany::One(node)) => Ok(Vec::from([node])),
+        Ok(OneOrMany::Many(nodes)) => Ok(nodes),
+        Err(_) => Err(serde::de::Error::custom(
+            "expected a node's number, or a list of them",
+        )),
+    }
 }
 
 fn parse_as<P: Simulated>(

@@ -8,7 +8,7 @@ use super::message::{
     partial_preimage,
 };
 use super::phase::EventPhase;
-use super::{Cx, Outcome, Reply, SignedTransaction, Timer, TwoPhase};
+use super::{Cx, LOCKS_METER, Outcome, Reply, SignedTransaction, Timer, TwoPhase};
 use crate::certificate::Certificate;
 use crate::codec;
 use crate::engine::{Env, To};
@@ -48,6 +48,7 @@ impl TwoPhase {
     /// A lock came.
     pub(super) fn on_lock(&mut self, cx: Cx<'_, '_>, from: NodeId, vote: &Vote) {
         let event = vote.ballot.instance;
+        self.add_to_certificate(cx, vote);
         if self.answer_if_ended(cx, from, event) {
             return;
         }
@@ -59,6 +60,40 @@ impl TwoPhase {
             return;
         }
         self.take_lock(cx, *vote);
+    }
+
+    /// A lock that comes after the decision makes its certificate stronger.
+    fn add_to_certificate(&mut self, cx: Cx<'_, '_>, vote: &Vote) {
+        let event = vote.ballot.instance;
+        let Some(Outcome::Lock(known)) = self.outcomes.get(&event) else {
+            return;
+        };
+        let Err(place) = known
+            .signatures
+            .binary_search_by_key(&vote.signer, |(signer, _)| *signer)
+        else {
+            return;
+        };
+        if known.ballot != vote.ballot {
+            return;
+        }
+        let quorum = Self::quorum(cx.env());
+        if let Some(Outcome::Lock(certificate)) = self.outcomes.get_mut(&event) {
+            certificate
+                .signatures
+                .insert(place, (vote.signer, vote.signature));
+            let have = certificate.signatures.len() as u64;
+            cx.emit(Level::Protocol, || {
+                Event::new(
+                    EventKind::VoteCounted(LOCKS_METER),
+                    Some(event),
+                    vote.ballot.round,
+                )
+                .value(vote.ballot.value)
+                .peer(vote.signer)
+                .count(have, quorum.need() as u64, quorum.total() as u64)
+            });
+        }
     }
 
     pub(super) fn take_lock(&mut self, cx: Cx<'_, '_>, vote: Vote) {
