@@ -107,8 +107,8 @@ impl ChainView {
     /// Builds a template for an event: a function of event and view, so that equal views give equal templates. (S0-93,
     /// S0-94)
     ///
-    /// Inputs are taken in the order of their distance to the event's id, so that concurrent events rarely want the
-    /// same one. `None` if the view does not hold enough.
+    /// Inputs are taken in the order of their ids from the event's id on, around the end, so that concurrent events
+    /// rarely want the same one. `None` if the view does not hold enough.
     pub fn build_local_proposal(
         &self,
         event: &SigningEvent,
@@ -117,39 +117,33 @@ impl ChainView {
         reserved: &BTreeMap<OutPoint, InstanceId>,
     ) -> Option<Pskt> {
         let wanted = event.amount.checked_add(TRANSACTION_FEE)?;
-        let order = |utxo: &&UtxoInput| (distance(&event_id.0, &utxo.outpoint), utxo.outpoint);
-        let is_free = |utxo: &&UtxoInput| {
-            reserved
-                .get(&utxo.outpoint)
-                .is_none_or(|by| *by == event_id)
+        let start = OutPoint {
+            txid: event_id.0,
+            index: 0,
         };
-        let deep = || self.utxos.values().filter(|utxo| self.is_deep(utxo, depth));
-        // Nearly always the nearest output is free; only where it is not is every output looked up.
-        let nearest = deep()
-            .min_by_key(order)
-            .filter(is_free)
-            .or_else(|| deep().filter(is_free).min_by_key(order))?;
-        let inputs = if nearest.amount >= wanted {
-            vec![nearest.clone()]
-        } else {
-            let mut usable: Vec<&UtxoInput> = deep().filter(is_free).collect();
-            usable.sort_unstable_by_key(order);
-            let mut inputs = Vec::new();
-            let mut sum = 0u64;
-            for utxo in usable.into_iter().take(MAX_UTXOS_PER_PROPOSAL) {
-                sum = sum.checked_add(utxo.amount)?;
-                inputs.push(utxo.clone());
-                if sum >= wanted {
-                    break;
-                }
+        let around = self
+            .utxos
+            .range(start..)
+            .chain(self.utxos.range(..start))
+            .map(|(_, utxo)| utxo);
+        let usable = around
+            .filter(|utxo| self.is_deep(utxo, depth))
+            .filter(|utxo| {
+                reserved
+                    .get(&utxo.outpoint)
+                    .is_none_or(|by| *by == event_id)
+            });
+        let mut inputs = Vec::new();
+        let mut sum = 0u64;
+        for utxo in usable.take(MAX_UTXOS_PER_PROPOSAL) {
+            sum = sum.checked_add(utxo.amount)?;
+            inputs.push(utxo.clone());
+            if sum >= wanted {
+                break;
             }
-            if sum < wanted {
-                return None;
-            }
-            inputs.sort_unstable();
-            inputs
-        };
-        let change = inputs.iter().map(|input| input.amount).sum::<u64>() - wanted;
+        }
+        let change = sum.checked_sub(wanted)?;
+        inputs.sort_unstable();
         let mut outputs = vec![Output {
             amount: event.amount,
             script: event.destination.clone(),
@@ -179,15 +173,6 @@ impl ChainView {
         other.outputs.push(Output { amount: 1, script });
         Some(other)
     }
-}
-
-fn distance(event: &Hash32, outpoint: &OutPoint) -> u64 {
-    let head = |hash: &Hash32| {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&hash.0[..8]);
-        u64::from_be_bytes(bytes)
-    };
-    head(event) ^ head(&outpoint.txid) ^ u64::from(outpoint.index)
 }
 
 #[cfg(test)]
