@@ -1,0 +1,154 @@
+//! The commands, their options, and which module answers each.
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Outcome;
+use crate::terminal::{Ink, Screen};
+use crate::{cluster, init, node, serve, status, submit};
+
+pub(crate) mod choose;
+mod completions;
+mod replay;
+mod scenarios;
+mod sim;
+mod story;
+mod sweep;
+
+/// A testbed for consensus protocols: simulate them, check them, run them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "phaselab",
+    version,
+    max_term_width = 80,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Exit status: 0 as expected; 1 an expectation failed, an invariant broke, or nothing was \
+                        decided; 2 the input was wrong."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one scenario in the simulator
+    Sim(sim::SimArgs),
+    /// List the built-in scenarios
+    Scenarios(scenarios::ScenariosArgs),
+    /// Run a recorded trace again and compare
+    Replay(replay::ReplayArgs),
+    /// Run many seeds on all cores
+    Sweep(sweep::SweepArgs),
+    /// Create a node's store with a fresh key, and print the public key
+    Keygen(init::KeygenArgs),
+    /// Write genesis, configuration and stores for a cluster
+    Init(init::InitArgs),
+    /// Run one node over the network
+    Node(node::NodeArgs),
+    /// Run a local cluster of real processes
+    Cluster(cluster::ClusterArgs),
+    /// Ask a running cluster to decide something, and wait for it
+    Submit(submit::SubmitArgs),
+    /// Show what the nodes of a running cluster are doing
+    Status(status::StatusArgs),
+    /// Serve the page
+    Serve(serve::ServeArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// Answers the command line.
+pub(crate) fn run(cli: Cli) -> Outcome {
+    let Some(command) = cli.command else {
+        return introduce();
+    };
+    match command {
+        Command::Sim(args) => sim::run(&args),
+        Command::Scenarios(args) => scenarios::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
+        Command::Keygen(args) => init::keygen(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Node(args) => node::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
+        Command::Submit(args) => submit::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+/// What clap says, without its usage and its hint at `--help`.
+pub(crate) fn in_one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let said = text.lines().take_while(|line| {
+        !line.starts_with("Usage:") && !line.starts_with("For more information")
+    });
+    let words: Vec<&str> = said
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    words.join(" ")
+}
+
+/// Three commands to try.
+fn introduce() -> Outcome {
+    let mut screen = Screen::stdout();
+    screen.line("Phaselab: consensus protocols, phase by phase. Three commands to try:");
+    screen.line("");
+    for (command, what) in [
+        (
+            "phaselab sim three-signers",
+            "One payment, three signers: the story of a run.",
+        ),
+        (
+            "phaselab sweep --protocol two-phase --seeds 0..1000",
+            "A thousand runs with random faults, checked.",
+        ),
+        (
+            "phaselab cluster --protocol two-phase --nodes 3",
+            "Three real processes on this machine.",
+        ),
+    ] {
+        screen.line(&format!("  {command}"));
+        screen.line(&screen.paint(Ink::Dim, &format!("      {what}")));
+    }
+    screen.line("");
+    screen.line("All commands: phaselab --help");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_its_errors_are_one_line() {
+        Cli::command().debug_assert();
+        let cases: [(&[&str], &str); 4] = [
+            (
+                &["sim", "--protocol", "two"],
+                "error: invalid value 'two' for '--protocol <P>': expected one of two-phase",
+            ),
+            (
+                &["statsu"],
+                "error: unrecognized subcommand 'statsu' tip: a similar subcommand exists: 'status'",
+            ),
+            (
+                &["submit", "--event", "x"],
+                "error: the following required arguments were not provided: --amount <N>",
+            ),
+            (
+                &["sim", "--sed", "1"],
+                "error: unexpected argument '--sed' found tip: a similar argument exists: '--seed'",
+            ),
+        ];
+        for (words, expected) in cases {
+            let error = Cli::try_parse_from(std::iter::once(&"phaselab").chain(words)).unwrap_err();
+            assert_eq!(in_one_line(&error), expected);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! A finished run for people: one header, the story, what was decided, what held, and a command to try next.
+
+use phaselab_core::engine::RuleSet;
+use phaselab_core::narrate;
+use phaselab_core::scenario::{self, Scenario};
+use phaselab_core::sim::Sim;
+use phaselab_core::sim::log::Logged;
+use phaselab_core::sim::report::Report;
+use phaselab_core::types::NodeId;
+
+use super::choose::Choice;
+use crate::terminal::{Ink, Screen};
+
+/// How a run is told.
+#[derive(Debug)]
+pub(crate) struct Telling {
+    /// The whole story, however long.
+    pub(crate) all: bool,
+    /// What to try next.
+    pub(crate) next: String,
+}
+
+/// More lines than these are summed up.
+const STORY_LINES_MAX: usize = 60;
+
+/// Tells a finished run.
+pub(crate) fn tell(sim: &Sim, report: &Report, telling: &Telling) {
+    let mut screen = Screen::stdout();
+    header(&mut screen, sim.scenario());
+    events(&mut screen, sim, telling.all);
+    outcomes(&mut screen, report);
+    verdicts(&mut screen, report);
+    screen.entry("next      ", Some(Ink::Dim), &telling.next);
+}
+
+/// A command to try after this run.
+pub(crate) fn next(choice: &Choice, report: &Report) -> String {
+    if !report.is_as_expected() {
+        return format!(
+            "phaselab sim{} --seed {} --trace run.trace",
+            choice.words(),
+            report.seed
+        );
+    }
+    let same_protocol = scenario::builtin().iter().filter(|known| {
+        scenario::parse(known.name, known.text)
+            .is_ok_and(|parsed| parsed.protocol.name() == report.protocol)
+    });
+    let mut after = same_protocol
+        .skip_while(|known| !is_named(known.name, &report.scenario))
+        .skip(1);
+    match (&choice.scenario, after.next()) {
+        (Some(_), Some(known)) => format!("phaselab sim {}", bare(known.name)),
+        _ => format!(
+            "phaselab sweep --protocol {} --seeds 0..1000",
+            report.protocol
+        ),
+    }
+}
+
+fn bare(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+fn is_named(full: &str, name: &str) -> bool {
+    full == name || bare(full) == name
+}
+
+/// Protocol, rules, nodes, seed, crypto, and that it was simulated; what is unsafe says so.
+fn header(screen: &mut Screen, scenario: &Scenario) {
+    let facts = format!(
+        "{} {}{} · {} · seed {} · {} · simulated",
+        scenario.protocol.name(),
+        scenario.rules.name(),
+        unsafe_label(scenario),
+        counted(u64::from(scenario.nodes), "node"),
+        scenario.seed,
+        scenario.crypto.name(),
+    );
+    screen.entry(&format!("{}  ", scenario.name), Some(Ink::Bold), &facts);
+    if !scenario.title.is_empty() {
+        screen.entry("", None, &scenario.title);
+    }
+}
+
+/// Says that a run's rules are unsafe.
+pub(crate) fn unsafe_label(scenario: &Scenario) -> String {
+    match (scenario.rules, scenario.flaws.as_slice()) {
+        (RuleSet::AsWritten, _) => " (UNSAFE)".to_owned(),
+        (_, []) => String::new(),
+        (_, flaws) => format!(" with {} (UNSAFE)", flaws.join(", ")),
+    }
+}
+
+fn events(screen: &mut Screen, sim: &Sim, all: bool) {
+    let names = sim.names();
+    let mut told: Vec<Logged> = sim
+        .log()
+        .iter()
+        .filter(|entry| narrate::is_told(entry.event.kind))
+        .collect();
+    let total = told.len();
+    if !all {
+        told.truncate(STORY_LINES_MAX);
+    }
+    for entry in &told {
+        let event = &entry.event;
+        let letter = event
+            .instance
+            .zip(event.value)
+            .and_then(|(instance, value)| sim.log().letter(instance, value));
+        let sentence = narrate::sentence(sim.spec(), entry.node, event, letter.as_deref());
+        // A run about one thing need not name it in every line.
+        let about = match event.instance.and_then(|id| names.get(&id)) {
+            Some(name) if names.len() > 1 => format!("{name}: "),
+            _ => String::new(),
+        };
+        let ink = ink_of(&sentence);
+        screen.entry(
+            &format!("{:>7} ms  ", entry.at.as_ms()),
+            Some(ink),
+            &format!("{about}{sentence}"),
+        );
+    }
+    if told.len() < total {
+        let more = format!(
+            "... and {} more; --all tells them",
+            counted((total - told.len()) as u64, "event")
+        );
+        screen.entry("            ", None, &more);
+    }
+}
+
+fn ink_of(sentence: &str) -> Ink {
+    if sentence.starts_with("Safety broken:") {
+        Ink::Bad
+    } else if sentence.starts_with("Fault:") || sentence.starts_with("Stalled:") {
+        Ink::Warn
+    } else {
+        Ink::Dim
+    }
+}
+
+fn outcomes(screen: &mut Screen, report: &Report) {
+    for decision in report.decisions.iter().take(STORY_LINES_MAX) {
+        let label = decision
+            .label
+            .as_deref()
+            .map_or_else(String::new, |label| format!("{label} "));
+        let text = format!(
+            "{} = {label}{}  {}  {}",
+            decision.instance,
+            decision.value.short(),
+            node_list(&decision.nodes),
+            span(decision.first_ms, decision.last_ms)
+        );
+        screen.entry("decided   ", Some(Ink::Good), &text);
+    }
+    if report.decisions.len() > STORY_LINES_MAX {
+        let more = counted(
+            (report.decisions.len() - STORY_LINES_MAX) as u64,
+            "decision",
+        );
+        screen.entry(
+            "          ",
+            None,
+            &format!("... and {more} more; --json lists them"),
+        );
+    }
+    for end in &report.abandoned {
+        let text = format!(
+            "{}  {}  {} ms",
+            end.instance,
+            node_list(&end.nodes),
+            end.first_ms
+        );
+        screen.entry("abandoned ", Some(Ink::Warn), &text);
+    }
+    if report.decisions.is_empty() && report.abandoned.is_empty() {
+        screen.entry(
+            "undecided ",
+            Some(Ink::Warn),
+            &format!("nothing was decided in {} ms", report.end_ms),
+        );
+    }
+}
+
+fn verdicts(screen: &mut Screen, report: &Report) {
+    let holding: Vec<_> = report
+        .invariants
+        .iter()
+        .filter(|verdict| verdict.holds)
+        .map(|verdict| verdict.name)
+        .collect();
+    if !holding.is_empty() {
+        screen.entry("holds     ", Some(Ink::Good), &holding.join(", "));
+    }
+    if !report.expectations.is_empty() {
+        let met = report.expectations.iter().filter(|entry| entry.met).count();
+        screen.entry(
+            "expected  ",
+            None,
+            &format!("{met} of {}", report.expectations.len()),
+        );
+    }
+    for verdict in report.invariants.iter().filter(|verdict| !verdict.holds) {
+        screen.entry(
+            "broken    ",
+            Some(Ink::Bad),
+            &format!("{}: {}", verdict.name, verdict.detail),
+        );
+    }
+    for entry in report.expectations.iter().filter(|entry| !entry.met) {
+        screen.entry("unmet     ", Some(Ink::Bad), &entry.text);
+    }
+}
+
+/// `nodes 1 2 3`, and of many only how many.
+fn node_list(nodes: &[NodeId]) -> String {
+    const NAMED_MAX: usize = 12;
+    if nodes.len() > NAMED_MAX {
+        return format!("{} nodes", nodes.len());
+    }
+    let numbers: Vec<_> = nodes.iter().map(|node| node.0.to_string()).collect();
+    format!(
+        "{} {}",
+        if nodes.len() == 1 { "node" } else { "nodes" },
+        numbers.join(" ")
+    )
+}
+
+fn span(first_ms: u64, last_ms: u64) -> String {
+    if first_ms == last_ms {
+        format!("{first_ms} ms")
+    } else {
+        format!("{first_ms}-{last_ms} ms")
+    }
+}
+
+/// `1 node`, `3 nodes`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    if count == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{count} {what}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_read_as_people_say_them() {
+        assert_eq!(node_list(&[NodeId(1)]), "node 1");
+        assert_eq!(node_list(&[NodeId(1), NodeId(3)]), "nodes 1 3");
+        assert_eq!(
+            node_list(&(1..=40).map(NodeId).collect::<Vec<_>>()),
+            "40 nodes"
+        );
+        assert_eq!(
+            (span(3, 3), span(3, 9)),
+            ("3 ms".to_owned(), "3-9 ms".to_owned())
+        );
+        assert_eq!(
+            (counted(1, "node"), counted(2, "node")),
+            ("1 node".to_owned(), "2 nodes".to_owned())
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! Phaselab in a terminal: the simulator's commands, and the node that runs over a real network.
+//!
+//! ```text
+//! cli/         sim, scenarios, replay, sweep, completions: the core's simulator, and words for what it did
+//! init keygen  genesis, configuration files and stores with keys
+//! node         the event loop: network, control, chain and timers -> Replica -> Outbox -> store -> what may leave
+//!   |- store   redb: the tables, and the key beside them
+//!   |- net     iroh: one QUIC endpoint whose identity is the node's key
+//!   |- chain   the world outside, hosted once per cluster, over TCP on the loopback
+//!   |- control submit and status over HTTP on the loopback
+//! cluster      starts nodes as child processes, and leaves none behind
+//! submit status serve
+//! ```
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod chain;
+mod cli;
+mod client;
+mod cluster;
+mod config;
+mod control;
+mod failure;
+mod frame;
+mod genesis;
+mod init;
+mod log;
+mod net;
+mod node;
+mod panics;
+mod serve;
+mod signals;
+mod status;
+mod store;
+mod submit;
+mod terminal;
+#[cfg(test)]
+mod testing;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are answers; everything else is wrong input, told in one line like all of it.
+        Err(answer) if !answer.use_stderr() => answer.exit(),
+        Err(error) => {
+            eprintln!("{}", cli::in_one_line(&error));
+            return ExitCode::from(2);
+        }
+    };
+    let Err(failure) = cli::run(cli) else {
+        return ExitCode::SUCCESS;
+    };
+    if failure != failure::Failure::Unexpected {
+        eprintln!("error: {failure}");
+    }
+    failure.exit_code()
+}

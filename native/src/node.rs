@@ -1,0 +1,280 @@
+//! `phaselab node`: one member of a cluster as a process.
+//!
+//! Reads configuration, genesis and store; starts network, control API and chain link; and hands all of them to the
+//! event loop, which owns the replica.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use phaselab_core::crypto::{Crypto, Signer};
+use phaselab_core::protocol::{self, ReplyView};
+use phaselab_core::types::{ClientId, NodeId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::NodeConfig;
+use crate::failure::{Failure, Outcome};
+use crate::init::entropy;
+use crate::log::{self, LogArgs};
+use crate::net::{Net, NetConfig};
+use crate::store::Store;
+use crate::terminal::Screen;
+use crate::{chain, control, signals};
+
+mod event_loop;
+pub(crate) mod report;
+
+use event_loop::{EventLoop, Outside};
+pub(crate) use report::NodeReport;
+
+/// Options of `node`.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// The node's configuration, as `phaselab init` writes it
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Listen at this port instead of the configured one; 0 takes a free one
+    #[arg(long, value_name = "P")]
+    port: Option<u16>,
+    /// Refuse to start unless the configuration is of this member
+    #[arg(long, value_name = "N")]
+    validator_id: Option<u16>,
+    /// The member's weight, for protocols that weigh votes; at least 1
+    #[arg(long, value_name = "C", value_parser = clap::value_parser!(u64).range(1..))]
+    collateral: Option<u64>,
+    #[command(flatten)]
+    log: LogArgs,
+    /// Stop when standard input is closed, as when the process that started this one is gone
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
+    /// Someone else hosts the world outside
+    #[arg(long, hide = true)]
+    no_chain_host: bool,
+}
+
+/// What happens to a node.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A peer's connection brought bytes.
+    Packet {
+        /// Whose connection.
+        peer: NodeId,
+        /// The packet, unopened.
+        bytes: Vec<u8>,
+    },
+    /// A client asks; each reply goes to it.
+    Submit {
+        /// Who.
+        client: ClientId,
+        /// Its request number.
+        number: u64,
+        /// The bytes of the protocol's `Request`.
+        request: Vec<u8>,
+        /// Where replies go.
+        replies: mpsc::Sender<Answer>,
+    },
+    /// Someone wants to see the node.
+    Status(oneshot::Sender<NodeReport>),
+    /// The world outside pushes a fact.
+    Fact(Vec<u8>),
+    /// The link to the world outside came or went.
+    Chain {
+        /// Which of the two.
+        up: bool,
+    },
+}
+
+/// A reply to a client.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// What it says.
+    pub(crate) view: ReplyView,
+    /// The decided value's letter at this node, where it has one.
+    pub(crate) label: Option<String>,
+}
+
+/// Inputs that wait; senders wait when there are more.
+const INBOX_MAX: usize = 1024;
+/// How long a starting node waits for its peers before it tells who is there.
+const GREETING_WAIT: Duration = Duration::from_secs(3);
+
+/// Runs a node until it is asked to stop.
+pub(crate) fn run(args: &NodeArgs) -> Outcome {
+    log::start(&args.log);
+    let config = NodeConfig::load(&args.config)?;
+    check_overrides(args, &config)?;
+    runtime()?.block_on(run_node(args, config))
+}
+
+/// The runtime of commands that use the network.
+///
+/// # Errors
+/// If the system gives no threads.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    built.map_err(|error| Failure::Failed(format!("cannot start: {error}")))
+}
+
+fn check_overrides(args: &NodeArgs, config: &NodeConfig) -> Outcome {
+    match args.validator_id {
+        Some(given) if given != config.id.0 => Err(Failure::Input(format!(
+            "--validator-id {given}: {} is of node {}; expected that",
+            config.path.display(),
+            config.id.0
+        ))),
+        _ => Ok(()),
+    }
+}
+
+async fn run_node(args: &NodeArgs, config: NodeConfig) -> Outcome {
+    let wrong_store = |error: crate::store::StoreError| Failure::Input(error.to_string());
+    let store = Store::open(&config.store, config.genesis.protocol).map_err(wrong_store)?;
+    let secret = store.secret().map_err(wrong_store)?;
+    let rows = store.rows().map_err(wrong_store)?;
+    let signer = Signer::from_seed(Crypto::Ed25519, &secret);
+    let genesis = &config.genesis;
+    // Built first, so that a wrong genesis or key binds no store.
+    let replica = protocol::build(&genesis.genesis, config.id, signer, &rows, entropy()?)
+        .map_err(|error| genesis.refuse(&config.store, &error))?;
+    store.bind(&genesis.genesis.hash()).map_err(wrong_store)?;
+
+    let mut listen = config.listen;
+    if let Some(port) = args.port {
+        listen.set_port(port);
+    }
+    let (inbox, inputs) = mpsc::channel(INBOX_MAX);
+    let members = genesis
+        .genesis
+        .members
+        .iter()
+        .filter(|member| member.id != config.id);
+    let members: BTreeMap<_, _> = members
+        .map(|member| {
+            (
+                member.id,
+                (member.key, config.peers.get(&member.id).copied()),
+            )
+        })
+        .collect();
+    let net = Arc::new(
+        Net::start(
+            &NetConfig {
+                secret,
+                listen,
+                members,
+            },
+            inbox.clone(),
+        )
+        .await?,
+    );
+    let listening = net.listening();
+    let control_address = SocketAddr::from((Ipv4Addr::LOCALHOST, listening.port()));
+    let control = control::start(control_address, &config, inbox.clone()).await?;
+    let mut host = None;
+    let mut reports = None;
+    if let Some(chain) = &config.chain {
+        if chain.host && !args.no_chain_host {
+            host = chain::host::start(chain.address, genesis, &config.chain_file()).await?;
+        }
+        reports = Some(chain::link::start(
+            chain.address,
+            genesis.genesis.hash(),
+            config.id,
+            inbox.clone(),
+        ));
+    }
+
+    let mut screen = Screen::stdout();
+    screen.line(&format!(
+        "node {}  pid {}  {listening}  ready",
+        config.id.0,
+        std::process::id()
+    ));
+    let outside = Wires {
+        net: net.clone(),
+        reports,
+    };
+    let event_loop = EventLoop::new(
+        replica,
+        &genesis.genesis.members,
+        Arc::new(store),
+        outside,
+        genesis.protocol,
+    );
+    greet(inbox, event_loop.recovered());
+    let stop = stop_signal(args.until_stdin_closes);
+    let ended = event_loop.run(inputs, stop).await;
+
+    control.stop();
+    if let Some(host) = host {
+        host.stop().await;
+    }
+    if let Some(net) = Arc::into_inner(net) {
+        net.close().await;
+    }
+    ended
+}
+
+async fn stop_signal(until_stdin_closes: bool) {
+    tokio::select! {
+        () = signals::asked_to_stop() => {}
+        () = signals::parent_gone(), if until_stdin_closes => {}
+    }
+}
+
+/// Prints what was recovered and who is there, once all peers are or have had the time.
+fn greet(inbox: mpsc::Sender<Input>, recovered: String) {
+    tokio::spawn(async move {
+        let deadline = tokio::time::Instant::now() + GREETING_WAIT;
+        let mut joined = 0;
+        loop {
+            let (answer, report) = oneshot::channel();
+            if inbox.send(Input::Status(answer)).await.is_err() {
+                return;
+            }
+            let Ok(report) = report.await else { return };
+            joined = report
+                .peers
+                .iter()
+                .filter(|peer| peer.connected)
+                .count()
+                .max(joined);
+            if joined == report.peers.len() || tokio::time::Instant::now() >= deadline {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let peers = if joined == 1 { "peer" } else { "peers" };
+        Screen::stdout().line(&format!("{recovered}; joined {joined} {peers}"));
+    });
+}
+
+/// What leaves a node, over real wires.
+#[derive(Debug)]
+struct Wires {
+    net: Arc<Net>,
+    reports: Option<mpsc::Sender<Vec<u8>>>,
+}
+
+impl Outside for Wires {
+    fn send(&self, to: NodeId, packet: &Arc<[u8]>) {
+        self.net.send(to, packet);
+    }
+
+    fn report(&self, report: Vec<u8>) {
+        if let Some(reports) = &self.reports {
+            // A full queue loses the report; protocols report again.
+            let _ = reports.try_send(report);
+        }
+    }
+
+    fn peers(&self) -> Vec<crate::net::PeerState> {
+        self.net.peers()
+    }
+}

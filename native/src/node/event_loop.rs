@@ -1,0 +1,398 @@
+//! The event loop: one task owns the replica, and nothing leaves before the store has it.
+//!
+//! ```text
+//! input -> replica -> Output -> Outbox -> (batch) -> store, on a thread that may block -> Durable -> Outbox -> outside
+//! ```
+//!
+//! While one batch is on its way to the disk the node goes on handling input, and what that writes is merged into the
+//! next batch: group commit. When the next batch is full, input waits. A store that fails ends the node with nothing
+//! released: what it would have said was never promised.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use phaselab_core::engine::To;
+use phaselab_core::event::{Event, EventKind, Level};
+use phaselab_core::narrate;
+use phaselab_core::protocol::ProtocolKind;
+use phaselab_core::replica::{Outbox, Output, Released, Replica};
+use phaselab_core::store::{Durable, WriteBatch};
+use phaselab_core::types::{ClientId, Hash32, InstanceId, NodeId, Time};
+use phaselab_core::view::ViewScope;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::report::{self, ChainReport, Known, NodeReport};
+use super::{Answer, Input};
+use crate::failure::{Failure, Outcome};
+use crate::log::{About, note};
+use crate::net::PeerState;
+use crate::store::Store;
+
+#[cfg(test)]
+mod tests;
+
+/// Where a node's writes become durable.
+pub(crate) trait Disk: Send + Sync + 'static {
+    /// Commits a batch; returns only when it is durable.
+    ///
+    /// # Errors
+    /// Why it is not.
+    fn commit(&self, batch: &WriteBatch) -> Result<Durable, String>;
+}
+
+impl Disk for Store {
+    fn commit(&self, batch: &WriteBatch) -> Result<Durable, String> {
+        Store::commit(self, batch).map_err(|error| error.to_string())
+    }
+}
+
+/// Where what leaves a node goes.
+pub(crate) trait Outside: Send + 'static {
+    /// Sends a packet to a member.
+    fn send(&self, to: NodeId, packet: &Arc<[u8]>);
+    /// Tells the world outside.
+    fn report(&self, report: Vec<u8>);
+    /// What is known of the peers.
+    fn peers(&self) -> Vec<PeerState>;
+}
+
+/// Clients that wait at once; the oldest requests are forgotten when there are more.
+const CLIENTS_MAX: usize = 1024;
+/// Instances whose names and letters are remembered, and letters of each.
+const KNOWN_MAX: usize = 4096;
+const LETTERS_MAX: usize = 64;
+/// Outputs that wait for the store; input waits when there are more.
+const HELD_MAX: usize = 65_536;
+/// How long a stopping node waits for its last packets to leave.
+const FLUSH: Duration = Duration::from_millis(50);
+
+/// A node at work.
+pub(crate) struct EventLoop<D, O> {
+    replica: Box<dyn Replica>,
+    members: Vec<(NodeId, phaselab_core::types::GroupId)>,
+    outbox: Outbox,
+    held: usize,
+    disk: Arc<D>,
+    outside: O,
+    protocol: ProtocolKind,
+    started: Instant,
+    committing: Option<JoinHandle<Result<Durable, String>>>,
+    waiting: BTreeMap<(ClientId, u64), mpsc::Sender<Answer>>,
+    known: BTreeMap<InstanceId, Known>,
+    chain: ChainReport,
+}
+
+impl<D: Disk, O: Outside> EventLoop<D, O> {
+    /// A node before its first step.
+    pub(crate) fn new(
+        mut replica: Box<dyn Replica>,
+        members: &[phaselab_core::crypto::Member],
+        disk: Arc<D>,
+        outside: O,
+        protocol: ProtocolKind,
+    ) -> EventLoop<D, O> {
+        replica.set_level(Level::Protocol);
+        EventLoop {
+            replica,
+            members: members
+                .iter()
+                .map(|member| (member.id, member.group))
+                .collect(),
+            outbox: Outbox::new(),
+            held: 0,
+            disk,
+            outside,
+            protocol,
+            started: Instant::now(),
+            committing: None,
+            waiting: BTreeMap::new(),
+            known: BTreeMap::new(),
+            chain: ChainReport::default(),
+        }
+    }
+
+    /// What the store gave back, in words.
+    pub(crate) fn recovered(&self) -> String {
+        report::recovered(self.replica.as_ref())
+    }
+
+    /// Handles inputs until `stop` is ready, then finishes the batch that is on its way.
+    ///
+    /// # Errors
+    /// If a commit fails.
+    pub(crate) async fn run(
+        mut self,
+        mut inputs: mpsc::Receiver<Input>,
+        stop: impl Future<Output = ()>,
+    ) -> Outcome {
+        let mut stop = pin!(stop);
+        let output = self.replica.start(self.now());
+        self.absorb(output);
+        loop {
+            self.commit_next();
+            let deadline = self
+                .replica
+                .deadline()
+                .map(|at| self.started + Duration::from_nanos(at.0));
+            let full = self.outbox.is_full() || self.held >= HELD_MAX;
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                durable = committed(&mut self.committing) => self.on_durable(durable?),
+                () = sleep_until(deadline), if !full => {
+                    let output = self.replica.tick(self.now());
+                    self.absorb(output);
+                }
+                input = inputs.recv(), if !full => match input {
+                    Some(input) => self.on_input(input),
+                    None => break,
+                },
+            }
+        }
+        note(tracing::Level::INFO, About::default(), "stopping");
+        self.commit_next();
+        while self.committing.is_some() {
+            let durable = committed(&mut self.committing).await?;
+            self.on_durable(durable);
+            self.commit_next();
+        }
+        tokio::time::sleep(FLUSH).await;
+        Ok(())
+    }
+
+    /// Monotonic time since this process started.
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn on_input(&mut self, input: Input) {
+        let now = self.now();
+        let output = match input {
+            Input::Packet { peer, bytes } => {
+                let opened = self.replica.open(&bytes);
+                if let Err(why) = &opened {
+                    note(
+                        tracing::Level::WARN,
+                        About::peer(peer),
+                        format!("refused a packet: {why}"),
+                    );
+                }
+                self.replica
+                    .receive(now, opened.as_ref().map_err(|why| *why))
+            }
+            Input::Submit {
+                client,
+                number,
+                request,
+                replies,
+            } => {
+                self.await_reply((client, number), replies);
+                self.replica.request(now, client, number, &request)
+            }
+            Input::Fact(fact) => self.replica.fact(now, &fact),
+            Input::Status(answer) => {
+                let _ = answer.send(self.report());
+                return;
+            }
+            Input::Chain { up } => {
+                if up != self.chain.connected {
+                    note(
+                        tracing::Level::INFO,
+                        About::default(),
+                        if up {
+                            "chain connected"
+                        } else {
+                            "chain unreachable"
+                        },
+                    );
+                }
+                self.chain.connected = up;
+                return;
+            }
+        };
+        self.absorb(output);
+    }
+
+    fn await_reply(&mut self, key: (ClientId, u64), replies: mpsc::Sender<Answer>) {
+        self.waiting.retain(|_, waiting| !waiting.is_closed());
+        if self.waiting.len() == CLIENTS_MAX {
+            self.waiting.pop_first();
+        }
+        self.waiting.insert(key, replies);
+    }
+
+    fn absorb(&mut self, output: Output) {
+        if output.is_empty() {
+            return;
+        }
+        match self.outbox.push(output) {
+            Some(released) => self.release(released),
+            None => self.held += 1,
+        }
+    }
+
+    /// Hands the next batch to a thread that may block, if the store is idle.
+    fn commit_next(&mut self) {
+        if self.committing.is_none()
+            && let Some(batch) = self.outbox.take_batch()
+        {
+            let disk = self.disk.clone();
+            self.committing = Some(tokio::task::spawn_blocking(move || disk.commit(&batch)));
+        }
+    }
+
+    fn on_durable(&mut self, durable: Durable) {
+        for released in self.outbox.durable(durable) {
+            self.held -= 1;
+            self.release(released);
+        }
+    }
+
+    fn release(&mut self, released: Released) {
+        for event in &released.events {
+            self.tell(event);
+        }
+        for outgoing in &released.sends {
+            for to in self.receivers(outgoing.to) {
+                self.outside.send(to, &outgoing.packet);
+            }
+        }
+        for report in released.reports {
+            self.chain.reported += 1;
+            self.outside.report(report);
+        }
+        for (client, number, reply) in released.replies {
+            self.answer((client, number), &reply);
+        }
+    }
+
+    fn receivers(&self, to: To) -> Vec<NodeId> {
+        let own = self.replica.id();
+        let others = self.members.iter().filter(|(id, _)| *id != own);
+        match to {
+            To::Node(id) => vec![id],
+            To::Group(group) => others
+                .filter(|(_, of)| *of == group)
+                .map(|(id, _)| *id)
+                .collect(),
+            To::All => others.map(|(id, _)| *id).collect(),
+        }
+    }
+
+    fn answer(&mut self, key: (ClientId, u64), reply: &[u8]) {
+        let Some(view) = self.protocol.read_reply(reply) else {
+            return;
+        };
+        let Some(replies) = self.waiting.get(&key) else {
+            return;
+        };
+        let is_last = view.last;
+        let label = view.value.and_then(|value| self.label_of_value(value));
+        let gone = replies.try_send(Answer { view, label }).is_err();
+        if is_last || gone {
+            self.waiting.remove(&key);
+        }
+    }
+
+    /// Logs an event, with the same sentence that the simulator tells.
+    fn tell(&mut self, event: &Event) {
+        let (spec, id) = (self.replica.spec(), self.replica.id());
+        let known = event
+            .instance
+            .map(|instance| self.know(instance, event.value));
+        let letter = known
+            .zip(event.value)
+            .and_then(|(known, value)| known.letter(value));
+        let sentence = narrate::sentence(spec, id, event, letter.as_deref());
+        let level = match event.kind {
+            EventKind::Evidence => tracing::Level::WARN,
+            // Said already, with the reason.
+            EventKind::Refused => tracing::Level::DEBUG,
+            kind if narrate::is_told(kind) => tracing::Level::INFO,
+            _ => tracing::Level::DEBUG,
+        };
+        let name = known.map(|known| known.name.as_str());
+        let about = About {
+            event: name,
+            round: event.instance.map(|_| event.round.0),
+            peer: event.peer,
+        };
+        note(level, about, sentence);
+    }
+
+    /// What people call an instance; a value that appears for the first time gets the next letter.
+    fn know(&mut self, instance: InstanceId, value: Option<Hash32>) -> &Known {
+        if !self.known.contains_key(&instance) {
+            if self.known.len() == KNOWN_MAX {
+                self.known.pop_first();
+            }
+            let view = self
+                .replica
+                .view(ViewScope::Instance(instance))
+                .instances
+                .into_iter()
+                .next();
+            let name = view.map_or_else(|| instance.0.short().to_string(), |view| view.name);
+            self.known.insert(
+                instance,
+                Known {
+                    name,
+                    values: Vec::new(),
+                },
+            );
+        }
+        let known = self.known.entry(instance).or_default();
+        if let Some(value) = value
+            && !known.values.contains(&value)
+            && known.values.len() < LETTERS_MAX
+        {
+            known.values.push(value);
+        }
+        known
+    }
+
+    fn label_of_value(&self, value: Hash32) -> Option<String> {
+        self.known.values().find_map(|known| known.letter(value))
+    }
+
+    fn report(&self) -> NodeReport {
+        report::of(
+            self.replica.as_ref(),
+            &self.known,
+            self.started.elapsed(),
+            &self.outside.peers(),
+            self.chain,
+        )
+    }
+}
+
+/// Waits for the commit that is on its way; for ever if there is none.
+async fn committed(
+    committing: &mut Option<JoinHandle<Result<Durable, String>>>,
+) -> Result<Durable, Failure> {
+    let Some(task) = committing else {
+        return std::future::pending().await;
+    };
+    let result = task.await;
+    *committing = None;
+    match result {
+        Ok(Ok(durable)) => Ok(durable),
+        Ok(Err(what)) => Err(Failure::Failed(format!(
+            "{what}; the node stops, and nothing of this write was sent"
+        ))),
+        Err(panic) => Err(Failure::Failed(format!(
+            "the store failed: {panic}; the node stops, and nothing of this write was sent"
+        ))),
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

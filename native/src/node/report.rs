@@ -1,0 +1,195 @@
+//! What a node says about itself: the JSON of `phaselab status`, and the line it prints when it starts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use phaselab_core::replica::Replica;
+use phaselab_core::sim::log::letter_at;
+use phaselab_core::types::{Hash32, InstanceId, NodeId};
+use phaselab_core::view::{InstanceView, ViewScope};
+use serde::{Deserialize, Serialize};
+
+use crate::net::PeerState;
+
+/// A node's own account of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NodeReport {
+    /// Its number.
+    pub(crate) id: NodeId,
+    /// Its process.
+    pub(crate) pid: u32,
+    /// Its life.
+    pub(crate) incarnation: u32,
+    /// How long this life has lasted.
+    pub(crate) uptime_ms: u64,
+    /// The instance that it is at, or was at last.
+    pub(crate) current: Option<InstanceReport>,
+    /// All instances.
+    pub(crate) instances: Vec<InstanceReport>,
+    /// The other members.
+    pub(crate) peers: Vec<PeerReport>,
+    /// Packets, requests and facts that were refused in this life.
+    pub(crate) refused: u64,
+    /// Counters of this life by name.
+    pub(crate) counters: BTreeMap<String, u64>,
+    /// The link to the world outside.
+    pub(crate) chain: ChainReport,
+}
+
+/// An instance at a node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct InstanceReport {
+    /// Its name.
+    pub(crate) instance: String,
+    /// Its phase.
+    pub(crate) phase: String,
+    /// Its round.
+    pub(crate) round: u32,
+    /// The decided value, in full.
+    pub(crate) value: Option<Hash32>,
+    /// That value's letter at this node.
+    pub(crate) label: Option<String>,
+    /// The value that this node signed.
+    pub(crate) signed: Option<Hash32>,
+    /// The last meter: what it counts, and how far it is.
+    pub(crate) meter: Option<MeterReport>,
+}
+
+/// A meter.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct MeterReport {
+    /// What is counted.
+    pub(crate) name: String,
+    /// Counted.
+    pub(crate) have: u64,
+    /// Needed.
+    pub(crate) need: u64,
+    /// Registered.
+    pub(crate) total: u64,
+}
+
+/// A peer as this node sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PeerReport {
+    /// Its number.
+    pub(crate) id: NodeId,
+    /// Whether a connection is up.
+    pub(crate) connected: bool,
+    /// How long ago it was last heard.
+    pub(crate) heard_ms_ago: Option<u64>,
+    /// Packets to it that were dropped because its queue was full.
+    pub(crate) dropped: u64,
+}
+
+/// The link to the world outside.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ChainReport {
+    /// Whether it is up.
+    pub(crate) connected: bool,
+    /// Reports made in this life.
+    pub(crate) reported: u64,
+}
+
+/// A node's account of itself, now.
+pub(crate) fn of(
+    replica: &dyn Replica,
+    letters: &BTreeMap<InstanceId, Known>,
+    uptime: Duration,
+    peers: &[PeerState],
+    chain: ChainReport,
+) -> NodeReport {
+    let spec = replica.spec();
+    let instance = |view: &InstanceView| InstanceReport {
+        instance: view.name.clone(),
+        phase: spec.phases[usize::from(view.phase)].name.to_owned(),
+        round: view.round.0,
+        value: view.value,
+        label: view
+            .value
+            .and_then(|value| letters.get(&view.id)?.letter(value)),
+        signed: view.signed,
+        meter: view.meters.last().map(|meter| MeterReport {
+            name: spec
+                .meters
+                .get(usize::from(meter.kind))
+                .map_or("votes", |kind| kind.name)
+                .to_owned(),
+            have: meter.have,
+            need: meter.need,
+            total: meter.total,
+        }),
+    };
+    let current = replica.glance().instance.and_then(|id| {
+        let view = replica.view(ViewScope::Instance(id));
+        view.instances.first().map(instance)
+    });
+    let peer = |peer: &PeerState| PeerReport {
+        id: peer.id,
+        connected: peer.connected,
+        heard_ms_ago: peer.heard.map(millis),
+        dropped: peer.dropped,
+    };
+    NodeReport {
+        id: replica.id(),
+        pid: std::process::id(),
+        incarnation: replica.incarnation().0,
+        uptime_ms: millis(uptime),
+        current,
+        instances: replica
+            .view(ViewScope::Summary)
+            .instances
+            .iter()
+            .map(instance)
+            .collect(),
+        peers: peers.iter().map(peer).collect(),
+        refused: replica.refused(),
+        counters: replica
+            .counters()
+            .iter()
+            .map(|(name, count)| (name.to_string(), *count))
+            .collect(),
+        chain,
+    }
+}
+
+/// What the store gave back: `recovered withdraw-1: completed, round 0`.
+pub(crate) fn recovered(replica: &dyn Replica) -> String {
+    let instances = replica.view(ViewScope::Summary).instances;
+    let current = replica.glance().instance;
+    let Some(known) = instances
+        .iter()
+        .find(|known| Some(known.id) == current)
+        .or(instances.last())
+    else {
+        return "started with an empty store".to_owned();
+    };
+    let phase = replica.spec().phases[usize::from(known.phase)].name;
+    let said = format!("{}: {phase}, round {}", known.name, known.round.0);
+    match instances.len() - 1 {
+        0 => format!("recovered {said}"),
+        more => format!("recovered {said}, and {more} more"),
+    }
+}
+
+/// What people call an instance and its values.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its values in order of first appearance at this node: a letter each.
+    pub(crate) values: Vec<Hash32>,
+}
+
+impl Known {
+    /// The letter of a value, if it appeared.
+    pub(crate) fn letter(&self, value: Hash32) -> Option<String> {
+        self.values
+            .iter()
+            .position(|known| *known == value)
+            .map(letter_at)
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,159 @@
+//! `phaselab status`: what the nodes of a running cluster are doing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use hyper::Method;
+use phaselab_core::types::NodeId;
+use serde::Serialize;
+
+use crate::client::{AskError, NodeClient};
+use crate::config::in_folder;
+use crate::failure::{Failure, Outcome};
+use crate::init::DIR_DEFAULT;
+use crate::node::{NodeReport, runtime};
+use crate::terminal::{Ink, Screen, print_json};
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The folder of the cluster
+    #[arg(long, value_name = "DIR", default_value = DIR_DEFAULT)]
+    dir: PathBuf,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Status {
+    nodes: Vec<NodeStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct NodeStatus {
+    id: NodeId,
+    up: bool,
+    /// How long ago another node heard of it; `null` if none did.
+    last_seen_ms_ago: Option<u64>,
+    /// Its own words; `null` if it is down.
+    report: Option<NodeReport>,
+    /// Why there are no words although it seems to run.
+    problem: Option<String>,
+}
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Asks every node and shows the answers.
+pub(crate) fn run(args: &StatusArgs) -> Outcome {
+    let folder = in_folder(&args.dir)?;
+    let clients: Vec<NodeClient> = folder
+        .iter()
+        .map(|(id, config)| NodeClient::new(*id, config))
+        .collect();
+    let status = runtime()?.block_on(ask_all(clients));
+    let any = status.nodes.iter().any(|node| node.up);
+    if args.json {
+        print_json(&status);
+    } else {
+        show(&status);
+    }
+    if any {
+        return Ok(());
+    }
+    let dir = args.dir.display();
+    Err(Failure::Failed(format!(
+        "no node of {dir} is running; `phaselab cluster --dir {dir}` starts them"
+    )))
+}
+
+async fn ask_all(clients: Vec<NodeClient>) -> Status {
+    let asks = clients.into_iter().map(|client| {
+        tokio::spawn(async move {
+            let answer = client
+                .ask::<(), NodeReport>(Method::GET, "/v1/status", None, ANSWER_TIMEOUT)
+                .await;
+            (client.id, answer)
+        })
+    });
+    let mut nodes = Vec::new();
+    for ask in asks.collect::<Vec<_>>() {
+        let Ok((id, answer)) = ask.await else {
+            continue;
+        };
+        let (report, problem) = match answer {
+            Ok(report) => (Some(report), None),
+            Err(AskError::Down) => (None, None),
+            Err(AskError::Refused(why) | AskError::Broken(why)) => (None, Some(why)),
+        };
+        nodes.push(NodeStatus {
+            id,
+            up: report.is_some(),
+            last_seen_ms_ago: None,
+            report,
+            problem,
+        });
+    }
+    for index in 0..nodes.len() {
+        nodes[index].last_seen_ms_ago = last_seen(&nodes, nodes[index].id);
+    }
+    Status { nodes }
+}
+
+/// The freshest word of the others about a node.
+fn last_seen(nodes: &[NodeStatus], id: NodeId) -> Option<u64> {
+    let peers = nodes
+        .iter()
+        .filter_map(|node| node.report.as_ref())
+        .flat_map(|report| &report.peers);
+    peers
+        .filter(|peer| peer.id == id)
+        .filter_map(|peer| peer.heard_ms_ago)
+        .min()
+}
+
+fn show(status: &Status) {
+    let mut screen = Screen::stdout();
+    screen.line(&screen.paint(
+        Ink::Bold,
+        "node  up   phase         round  meter   peers  refused",
+    ));
+    for node in &status.nodes {
+        let Some(report) = &node.report else {
+            let seen = match (&node.problem, node.last_seen_ms_ago) {
+                (Some(problem), _) => problem.clone(),
+                (None, Some(ms)) => format!("last seen {}", ago(ms)),
+                (None, None) => "not running".to_owned(),
+            };
+            screen.entry(&format!("{:<4}  no   ", node.id.0), None, &seen);
+            continue;
+        };
+        let connected = report.peers.iter().filter(|peer| peer.connected).count();
+        let (phase, round, meter) = match &report.current {
+            None => ("idle", "-".to_owned(), "-".to_owned()),
+            Some(current) => {
+                let meter = current.meter.as_ref();
+                let meter = meter.map_or_else(
+                    || "-".to_owned(),
+                    |meter| format!("{} of {}", meter.have, meter.total),
+                );
+                (current.phase.as_str(), current.round.to_string(), meter)
+            }
+        };
+        let line = format!(
+            "{:<4}  yes  {phase:<12}  {round:<5}  {meter:<6}  {connected:<5}  {}",
+            node.id.0, report.refused
+        );
+        screen.line(line.trim_end());
+    }
+}
+
+fn ago(ms: u64) -> String {
+    match ms / 1000 {
+        0 => "just now".to_owned(),
+        seconds @ 1..=119 => format!("{seconds} s ago"),
+        seconds => format!("{} min ago", seconds / 60),
+    }
+}

@@ -1,0 +1,323 @@
+//! `phaselab submit`: asks the nodes of a running cluster to decide something, and waits for the proof.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use hyper::Method;
+use phaselab_core::types::{Hash32, NodeId};
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use crate::client::{AskError, NodeClient};
+use crate::config::{NodeConfig, in_folder};
+use crate::control::{Submit, Submitted};
+use crate::failure::{Failure, Outcome};
+use crate::init::DIR_DEFAULT;
+use crate::node::runtime;
+use crate::terminal::{Ink, Screen, print_json};
+
+/// Options of `submit`.
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// The event's name
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "amount",
+        required_unless_present = "request"
+    )]
+    event: Option<String>,
+    /// How much to pay
+    #[arg(long, value_name = "N", requires = "event")]
+    amount: Option<u64>,
+    /// Any request of the protocol as TOML, such as 'event = "withdraw-1"' and 'amount = 25' on two lines
+    #[arg(long, value_name = "TOML", conflicts_with_all = ["event", "amount"])]
+    request: Option<String>,
+    /// Ask only this node
+    #[arg(long, value_name = "K")]
+    node: Option<u16>,
+    /// The folder of the cluster
+    #[arg(long, value_name = "DIR", default_value = DIR_DEFAULT)]
+    dir: PathBuf,
+    /// How long to wait for the decision, such as 10s or 500ms
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
+    wait: Duration,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Summary {
+    instance: String,
+    outcome: String,
+    value: Option<Hash32>,
+    label: Option<String>,
+    certificate: u64,
+    /// Nodes that hold this outcome.
+    nodes: Vec<NodeId>,
+    /// Nodes that were asked.
+    asked: usize,
+    /// From asking until the first and the last of them answered.
+    first_ms: u64,
+    last_ms: u64,
+    text: String,
+}
+
+/// One node's answer, and when it came.
+type Answered = (NodeId, Duration, Result<Submitted, AskError>);
+
+/// More time for the answer to travel than the node waits for the decision.
+const GRACE: Duration = Duration::from_secs(6);
+/// Once one node holds the proof, how long the others may take to be counted.
+const OTHERS_WAIT: Duration = Duration::from_secs(2);
+
+/// Submits the request and waits.
+pub(crate) fn run(args: &SubmitArgs) -> Outcome {
+    let folder = in_folder(&args.dir)?;
+    let request = request_text(args);
+    check_locally(&folder, &request)?;
+    let clients: Vec<NodeClient> = match args.node {
+        None => folder
+            .iter()
+            .map(|(id, config)| NodeClient::new(*id, config))
+            .collect(),
+        Some(number) => {
+            let id = NodeId(number);
+            let config = folder.get(&id).ok_or_else(|| {
+                let known: Vec<_> = folder.keys().map(|id| id.0.to_string()).collect();
+                Failure::Input(format!(
+                    "--node {number}: not in {}; expected {}",
+                    args.dir.display(),
+                    known.join(", ")
+                ))
+            })?;
+            vec![NodeClient::new(id, config)]
+        }
+    };
+    let asked = clients.len();
+    let answers = runtime()?.block_on(ask_all(clients, request, args.wait));
+    let summary = sum_up(answers, asked, args)?;
+    if args.json {
+        print_json(&summary);
+    } else {
+        show(&summary, args);
+    }
+    if summary.outcome == "decided" {
+        Ok(())
+    } else {
+        Err(Failure::Unexpected)
+    }
+}
+
+fn request_text(args: &SubmitArgs) -> String {
+    match (&args.request, &args.event, args.amount) {
+        (Some(request), _, _) => request.clone(),
+        (None, event, amount) => {
+            // A JSON string is a TOML string too.
+            let event = serde_json::Value::from(event.clone().unwrap_or_default());
+            format!("event = {event}\namount = {}\n", amount.unwrap_or_default())
+        }
+    }
+}
+
+/// Refuses what no node of this cluster can read, with the same words whether nodes run or not.
+fn check_locally(folder: &BTreeMap<NodeId, PathBuf>, request: &str) -> Outcome {
+    let Some(config) = folder.values().find_map(|path| NodeConfig::load(path).ok()) else {
+        return Ok(());
+    };
+    config.genesis.protocol.parse_request("request", request)?;
+    Ok(())
+}
+
+/// Asks all nodes at once; returns when all answered, or soon after one proved the decision.
+async fn ask_all(clients: Vec<NodeClient>, request: String, wait: Duration) -> Vec<Answered> {
+    let started = Instant::now();
+    let mut asking: JoinSet<Answered> = JoinSet::new();
+    for client in clients {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let body = Submit {
+            request: request.clone(),
+            wait_ms,
+        };
+        asking.spawn(async move {
+            let answer = client
+                .ask(
+                    Method::POST,
+                    "/v1/submit",
+                    Some(&body),
+                    wait.saturating_add(GRACE),
+                )
+                .await;
+            (client.id, started.elapsed(), answer)
+        });
+    }
+    let mut answers: Vec<Answered> = Vec::new();
+    let mut deadline = None;
+    loop {
+        let next = match deadline {
+            None => asking.join_next().await,
+            Some(deadline) => tokio::time::timeout_at(deadline, asking.join_next())
+                .await
+                .ok()
+                .flatten(),
+        };
+        let Some(Ok(answered)) = next else {
+            return answers;
+        };
+        if answered
+            .2
+            .as_ref()
+            .is_ok_and(|answer| is_end(&answer.outcome))
+        {
+            deadline.get_or_insert(tokio::time::Instant::now() + OTHERS_WAIT);
+        }
+        answers.push(answered);
+    }
+}
+
+fn is_end(outcome: &str) -> bool {
+    matches!(outcome, "decided" | "abandoned")
+}
+
+fn sum_up(answers: Vec<Answered>, asked: usize, args: &SubmitArgs) -> Result<Summary, Failure> {
+    let refused = answers.iter().find_map(|(_, _, answer)| match answer {
+        Err(AskError::Refused(why)) => Some(Failure::Input(why.clone())),
+        _ => None,
+    });
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
+    let mut found: Vec<(NodeId, Duration, Submitted)> = Vec::new();
+    let mut broken = None;
+    for (id, at, answer) in answers {
+        match answer {
+            Ok(answer) => found.push((id, at, answer)),
+            Err(AskError::Broken(why)) => broken = Some(format!("node {}: {why}", id.0)),
+            Err(_) => {}
+        }
+    }
+    // An end counts more than being on the way; among equals the first answer speaks.
+    found.sort_by_key(|(_, at, answer)| {
+        (!is_end(&answer.outcome), answer.outcome == "no-answer", *at)
+    });
+    let Some((_, first, answer)) = found.first().cloned() else {
+        return Err(Failure::Failed(broken.unwrap_or_else(|| {
+            format!(
+                "no node of {} is running; `phaselab cluster --dir {}` starts them",
+                args.dir.display(),
+                args.dir.display()
+            )
+        })));
+    };
+    let alike = || {
+        found
+            .iter()
+            .filter(|(_, _, other)| other.outcome == answer.outcome && other.value == answer.value)
+    };
+    let mut nodes: Vec<NodeId> = alike().map(|(id, ..)| *id).collect();
+    nodes.sort_unstable();
+    let last = alike().map(|(_, at, _)| *at).max().unwrap_or(first);
+    Ok(Summary {
+        instance: answer.instance,
+        outcome: answer.outcome,
+        value: answer.value,
+        label: answer.label,
+        certificate: answer.certificate,
+        nodes,
+        asked,
+        first_ms: millis(first),
+        last_ms: millis(last),
+        text: answer.text,
+    })
+}
+
+fn show(summary: &Summary, args: &SubmitArgs) {
+    let mut screen = Screen::stdout();
+    let count = format!(
+        "{} of {} nodes   {} ms",
+        summary.nodes.len(),
+        summary.asked,
+        summary.last_ms
+    );
+    match (summary.outcome.as_str(), summary.value) {
+        ("decided", Some(value)) => {
+            let label = summary
+                .label
+                .as_deref()
+                .map_or_else(String::new, |label| format!("{label} "));
+            let proof = format!("certificate: {} locks", summary.certificate);
+            let text = format!(
+                "{} = {label}{}   {count}   {proof}",
+                summary.instance,
+                value.short()
+            );
+            screen.entry("decided  ", Some(Ink::Good), &text);
+        }
+        ("abandoned", _) => screen.entry(
+            "abandoned  ",
+            Some(Ink::Warn),
+            &format!("{}   {count}", summary.instance),
+        ),
+        ("refused", _) => screen.entry(
+            "refused  ",
+            Some(Ink::Bad),
+            &format!("{}: {}", summary.instance, summary.text),
+        ),
+        _ => {
+            let text = format!(
+                "{} after {:?}: {} at {} of {} nodes; `phaselab status` shows where they are",
+                summary.instance,
+                args.wait,
+                summary.outcome,
+                summary.nodes.len(),
+                summary.asked
+            );
+            screen.entry("undecided  ", Some(Ink::Warn), &text);
+        }
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `10s`, `500ms`, `2m`, and seconds without a unit.
+fn span(text: &str) -> Result<Duration, String> {
+    let expected = || "expected a time such as 10s, 500ms or 2m".to_owned();
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let number: u64 = text[..split].parse().map_err(|_| expected())?;
+    let ms_each = match &text[split..] {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        _ => return Err(expected()),
+    };
+    number
+        .checked_mul(ms_each)
+        .map(Duration::from_millis)
+        .ok_or_else(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read_with_their_units() {
+        assert_eq!(span("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(span("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(span("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(span("3"), Ok(Duration::from_secs(3)));
+        assert!(
+            ["", "s", "1h", "-1s", "1.5s", "99999999999999999999s"]
+                .iter()
+                .all(|text| span(text).is_err())
+        );
+    }
+}

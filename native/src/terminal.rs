@@ -1,0 +1,152 @@
+//! Writing for people: width, colour, and a reader that goes away.
+//!
+//! `NO_COLOR` and anything that is not a terminal turn colour off. Lines are wrapped at the terminal's width, at 80
+//! columns where there is none. A closed pipe ends the output without a word, as `head` expects.
+
+use std::io::{IsTerminal, Write};
+
+/// The width when output does not go to a terminal.
+const COLUMNS_DEFAULT: usize = 80;
+/// Wider lines are hard to read.
+const COLUMNS_MAX: usize = 100;
+/// Narrower ones break words.
+const COLUMNS_MIN: usize = 40;
+
+/// A colour with a meaning: red only for broken safety and errors, amber for what stalls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ink {
+    /// A heading.
+    Bold,
+    /// Beside the point.
+    Dim,
+    /// Holds.
+    Good,
+    /// Stalled, or unsafe by choice.
+    Warn,
+    /// Broken.
+    Bad,
+}
+
+/// Standard output, written for people.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    colour: bool,
+    columns: usize,
+    closed: bool,
+}
+
+impl Screen {
+    /// The screen that standard output is, as the environment describes it.
+    pub(crate) fn stdout() -> Screen {
+        let is_terminal = std::io::stdout().is_terminal();
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let columns = std::env::var("COLUMNS")
+            .ok()
+            .and_then(|columns| columns.parse().ok());
+        let columns = columns
+            .or_else(|| is_terminal.then(terminal_columns).flatten())
+            .unwrap_or(COLUMNS_DEFAULT);
+        Screen {
+            colour: is_terminal && !set("NO_COLOR") && !dumb,
+            columns: columns.clamp(COLUMNS_MIN, COLUMNS_MAX),
+            closed: false,
+        }
+    }
+
+    /// The text in a colour, if there is colour.
+    pub(crate) fn paint(&self, ink: Ink, text: &str) -> String {
+        if !self.colour {
+            return text.to_owned();
+        }
+        let code = match ink {
+            Ink::Bold => "1",
+            Ink::Dim => "2",
+            Ink::Good => "32",
+            Ink::Warn => "33",
+            Ink::Bad => "31",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
+    /// Writes a line.
+    pub(crate) fn line(&mut self, text: &str) {
+        if !self.closed && writeln!(std::io::stdout(), "{text}").is_err() {
+            self.closed = true;
+        }
+    }
+
+    /// Writes `head` and then `text`, whose further lines start below the text.
+    pub(crate) fn entry(&mut self, head: &str, ink: Option<Ink>, text: &str) {
+        let width = head.chars().count();
+        let lines = wrap(text, self.columns.saturating_sub(width));
+        for (index, line) in lines.iter().enumerate() {
+            let head = match (index, ink) {
+                (0, Some(ink)) => self.paint(ink, head),
+                (0, None) => head.to_owned(),
+                _ => " ".repeat(width),
+            };
+            self.line(format!("{head}{line}").trim_end());
+        }
+    }
+}
+
+/// Writes JSON alone: one value on one line.
+pub(crate) fn print_json<T: serde::Serialize + ?Sized>(value: &T) {
+    let text =
+        serde_json::to_string(value).expect("derived serialisation into memory does not fail");
+    // A reader that went away needs no more.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Breaks a text at spaces into lines of at most `columns`; a longer word stands alone.
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut width = 0;
+    // Runs of spaces stay: they align columns.
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if width > 0 && width + 1 + length > columns {
+            lines.push(String::new());
+            width = 0;
+            if word.is_empty() {
+                continue;
+            }
+        } else if width > 0 || lines.last().is_some_and(|line| !line.is_empty()) {
+            lines.last_mut().expect("there is a line").push(' ');
+            width += 1;
+        }
+        lines.last_mut().expect("there is a line").push_str(word);
+        width += length;
+    }
+    lines
+        .iter()
+        .map(|line| line.trim_end().to_owned())
+        .collect()
+}
+
+fn terminal_columns() -> Option<usize> {
+    let (_, columns) = console::Term::stdout().size_checked()?;
+    Some(usize::from(columns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_wrapped_at_spaces_and_keeps_its_columns() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("a  b", 80), ["a  b"]);
+        assert_eq!(
+            wrap("incomprehensibility is", 5),
+            ["incomprehensibility", "is"]
+        );
+        assert_eq!(wrap("", 5), [""]);
+        assert!(
+            wrap(&"word ".repeat(100), 40)
+                .iter()
+                .all(|line| line.chars().count() <= 40)
+        );
+    }
+}
