@@ -99,6 +99,8 @@ pub struct Sim {
     check_recovery: bool,
     faults: BTreeMap<&'static str, u64>,
     requests: u64,
+    /// Hashes of the requests that were submitted, to tell those that come again.
+    submitted: BTreeSet<[u8; 32]>,
 }
 
 impl Clone for Sim {
@@ -126,6 +128,7 @@ impl Clone for Sim {
             check_recovery: self.check_recovery,
             faults: self.faults.clone(),
             requests: self.requests,
+            submitted: self.submitted.clone(),
         }
     }
 }
@@ -233,6 +236,7 @@ impl Sim {
             check_recovery: cfg!(debug_assertions),
             faults: BTreeMap::new(),
             requests: 0,
+            submitted: BTreeSet::new(),
         };
         for id in sim.scenario.ids() {
             let slot = Slot {

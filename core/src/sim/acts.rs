@@ -22,6 +22,9 @@ impl Sim {
         self.hash.update(b"i").update(&crate::codec::encode(act));
         match act {
             Act::Submit { to, request } => {
+                if !self.submitted.insert(blake3::hash(request).into()) {
+                    self.count_fault("resubmission");
+                }
                 let to: Vec<NodeId> = if to.is_empty() {
                     self.scenario.ids().take(1).collect()
                 } else {
@@ -74,6 +77,7 @@ impl Sim {
             }
             Act::Fact { node, change } => {
                 self.environment.change(self.now, *node, change)?;
+                self.count_fault("view_change");
                 self.schedule_environment();
             }
             Act::Disk { node, fault } => {

@@ -111,7 +111,13 @@ pub(super) struct Net {
     delayed: u64,
     corrupted: u64,
     cut_off: u64,
+    reordered: u64,
+    /// When the newest message that a link delivered had left, by sender and receiver; of small groups only.
+    newest: Vec<Time>,
 }
+
+/// The most nodes whose links are watched for reordering.
+const WATCHED_NODES_MAX: u16 = 64;
 
 #[derive(Clone, Debug)]
 struct Rule {
@@ -146,17 +152,38 @@ impl Net {
             delayed: 0,
             corrupted: 0,
             cut_off: 0,
+            reordered: 0,
+            newest: if scenario.nodes <= WATCHED_NODES_MAX {
+                alloc::vec![Time::ZERO; usize::from(scenario.nodes) * usize::from(scenario.nodes)]
+            } else {
+                Vec::new()
+            },
         }
     }
 
-    pub(super) fn faults(&self) -> [(&'static str, u64); 5] {
+    pub(super) fn faults(&self) -> [(&'static str, u64); 6] {
         [
             ("loss", self.lost),
             ("duplication", self.duplicated),
             ("delay", self.delayed),
             ("corruption", self.corrupted),
             ("cut_off", self.cut_off),
+            ("reordering", self.reordered),
         ]
+    }
+
+    /// Counts a delivery, and whether it overtook an older message of its link.
+    pub(super) fn note_delivery(&mut self, packet: u32, to: NodeId) {
+        self.delivered += 1;
+        let Packet { from, sent, .. } = self.packets[packet as usize];
+        let nodes = self.sent_by.len();
+        let link = (usize::from(from.0) - 1) * nodes + usize::from(to.0) - 1;
+        if let Some(newest) = self.newest.get_mut(link) {
+            if sent < *newest {
+                self.reordered += 1;
+            }
+            *newest = sent.max(*newest);
+        }
     }
 
     pub(super) fn sent(&self) -> u64 {

@@ -32,7 +32,7 @@ impl Sim {
             Ok(opened) => replica.receive(now, Ok(opened)),
             Err(why) => replica.receive(now, Err(*why)),
         };
-        self.net.delivered += 1;
+        self.net.note_delivery(packet, to);
         self.net.release(packet);
         self.absorb(to, output);
         Some(Some(to))
