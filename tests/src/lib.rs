@@ -1,0 +1,8 @@
+//! What the tests of the whole share: a cluster that reads like a scenario, and sketches of other protocols.
+
+pub mod cluster;
+pub mod fixture;
+pub mod machine;
+pub mod sketch;
+
+pub use cluster::Cluster;

@@ -1,0 +1,18 @@
+//! What crosses modules: golden runs and bytes, properties, swarms, liars, and the proof that each check can fail.
+
+mod arbitrary;
+mod broken;
+mod codec;
+mod determinism;
+mod faulty;
+mod golden;
+mod golden_bytes;
+mod golden_runs;
+mod ledger;
+mod limits;
+mod quorum;
+mod rounds;
+mod signatures;
+mod sketches;
+mod swarm;
+mod window;

@@ -1,0 +1,8 @@
+//! The classes and functions that JavaScript sees. Nothing here panics on what it is given: it throws a readable `Error`.
+
+mod convert;
+pub mod node;
+pub mod room;
+pub mod scenarios;
+pub mod simulation;
+mod types;

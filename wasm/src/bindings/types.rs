@@ -1,0 +1,214 @@
+//! The shapes of plain objects, for TypeScript.
+
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = r#"
+/** A number of milliseconds since the run's start; virtual in a simulation. */
+export type Milliseconds = number;
+/** Sixty-four hex digits. */
+export type Hash = string;
+export type NodeNumber = number;
+
+export interface SimulationOptions {
+  /** Every draw follows from it. Default: the scenario's. */
+  seed?: number | bigint;
+}
+
+export interface ScenarioSummary {
+  /** What `new Simulation(name)` takes. */
+  name: string;
+  title: string;
+  protocol: string;
+  rules: "hardened" | "as-written";
+  nodes: number;
+  /** A string where it is larger than a number holds. */
+  seed: number | string;
+  until_ms: number;
+  crypto: "ed25519" | "simulated";
+  /** The scenario's TOML text. */
+  source: string;
+}
+
+export interface Stepped { step: number; at_ms: Milliseconds; node: NodeNumber | null; }
+
+export interface Glance {
+  node: NodeNumber;
+  alive: boolean;
+  byzantine: boolean;
+  phase: string;
+  instance: Hash | null;
+  round: number;
+  value: Hash | null;
+  have: number;
+  need: number;
+}
+
+export type Shape = "propose" | "vote" | "lock" | "certificate" | "abort" | "sync";
+
+/** A message on its way. */
+export interface Flight {
+  from: NodeNumber;
+  to: NodeNumber;
+  sent_ms: Milliseconds;
+  arrives_ms: Milliseconds;
+  kind: string;
+  shape: Shape | null;
+  instance: Hash | null;
+  round: number;
+  value: Hash | null;
+  letter: string | null;
+}
+
+export interface SimulationEvent {
+  /** With `index`, the event's id. */
+  step: number;
+  index: number;
+  at_ms: Milliseconds;
+  /** 0 for the network as a whole. */
+  node: NodeNumber;
+  kind: string;
+  /** What happened, for people. */
+  sentence: string;
+  /** Whether it belongs into the story, or only into the full list. */
+  told: boolean;
+  instance: Hash | null;
+  round: number;
+  value: Hash | null;
+  letter: string | null;
+  peer: NodeNumber | null;
+  have: number;
+  need: number;
+  total: number;
+}
+
+/** A protocol's shape. Numbers elsewhere are places in these lists. */
+export interface Spec {
+  name: string;
+  title: string;
+  instances: { name: string; parent: number | null }[];
+  phases: { name: string; meaning: string; instance: number; terminal: boolean }[];
+  transitions: [number, number][];
+  messages: { name: string; shape: Shape }[];
+  meters: { name: string; unit: string }[];
+  fault_model: string;
+}
+
+export interface Field { name: string; text: string; }
+
+export interface Meter {
+  kind: number;
+  value: Hash | null;
+  have: number;
+  need: number;
+  total: number;
+  segments: { node: NodeNumber; weight: number; vote: "awaiting" | "nil" | { for: Hash } }[];
+}
+
+export interface InstanceView {
+  id: Hash;
+  name: string;
+  kind: number;
+  phase: number;
+  round: number;
+  value: Hash | null;
+  locked: [number, Hash] | null;
+  signed: Hash | null;
+  meters: Meter[];
+  choices: { value: Hash; round: number; proposers: NodeNumber[]; amount: number; detail: string }[];
+  fields: Field[];
+}
+
+export interface NodeView { instances: InstanceView[]; fields: Field[]; }
+
+/** What `phaselab sim --json` prints. */
+export interface Report {
+  scenario: string;
+  protocol: string;
+  rules: string;
+  flaws: string[];
+  crypto: string;
+  seed: number;
+  end_ms: number;
+  steps: number;
+  events: number;
+  delivered: number;
+  trace_hash: Hash;
+  nodes: {
+    id: NodeNumber;
+    alive: boolean;
+    byzantine: boolean;
+    instances: { instance: string; phase: string; round: number }[];
+  }[];
+  decisions: {
+    instance: string;
+    value: Hash;
+    label: string | null;
+    nodes: NodeNumber[];
+    first_ms: number;
+    last_ms: number;
+  }[];
+  abandoned: { instance: string; nodes: NodeNumber[]; first_ms: number }[];
+  invariants: { name: string; holds: boolean; detail: string }[];
+  expectations: { text: string; met: boolean }[];
+  metrics: Record<string, number>;
+  faults: Record<string, number>;
+}
+
+export interface RoomOptions {
+  protocol: string;
+  /** 1 to 16. */
+  nodes: number;
+  /** The body of a scenario's `[config]` section. Default: the protocol's defaults. */
+  config?: string;
+}
+
+export interface Room {
+  genesis: Uint8Array;
+  genesisHash: Hash;
+  /** Each node's key, in order. Give a node its own and no other. */
+  secrets: Uint8Array[];
+  /** When the room was made, since 1970: the start of its clock. */
+  createdMs: number;
+}
+
+/** One change to a row; `null` deletes it. */
+export interface RowWrite { table: number; key: Uint8Array; value: Uint8Array | null; }
+
+export interface LiveNodeOptions {
+  room: string;
+  genesis: Uint8Array;
+  node: NodeNumber;
+  secret: Uint8Array;
+  createdMs?: number;
+  /** What the store holds. Default: nothing, a new node. */
+  rows?: Iterable<[table: number, key: Uint8Array, value: Uint8Array]>;
+  /**
+   * Makes a batch durable, all of it or nothing, and resolves then; nothing leaves the node before. It must reject when
+   * a later incarnation of the same node has written.
+   */
+  commit?: (writes: RowWrite[], incarnation: number) => Promise<void> | void;
+  onEvent?: (event: SimulationEvent) => void;
+  /** The store failed, and the node left the room. */
+  onStop?: (why: string) => void;
+}
+
+export interface Reply {
+  outcome: "accepted" | "decided" | "abandoned" | "refused" | "in-progress";
+  value: Hash | null;
+  /** How many members the proof names. */
+  certificate: number;
+  last: boolean;
+  text: string;
+}
+
+export interface LiveChainOptions {
+  room: string;
+  genesis: Uint8Array;
+  createdMs?: number;
+  saved?: Uint8Array;
+  /** Makes the state durable and resolves then. */
+  save?: (state: Uint8Array) => Promise<void> | void;
+  onStop?: (why: string) => void;
+}
+"#;

@@ -1,0 +1,255 @@
+//! A live node: a [`Host`] on the channels of its room, with timers and a store.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use gloo_timers::callback::Timeout;
+use phaselab_core::engine::{Genesis, To};
+use phaselab_core::replica::{Outgoing, Released};
+use phaselab_core::types::{ClientId, NodeId, Time};
+use wasm_bindgen_futures::spawn_local;
+
+use super::clock::Clock;
+use super::host::Host;
+use super::store::{Store, StoreError};
+use super::wire::{ChainFrame, Channel, ClientFrame, Packet};
+
+/// The most reports that wait for the world outside to take them.
+const REPORTS_WAITING_MAX: usize = 256;
+
+/// What a node tells the thread that runs it. Never called while the node is in a step.
+pub trait Observer {
+    /// Something left the node, or something was refused.
+    fn heard(&self, node: &LiveNode, released: Vec<Released>);
+    /// The node stopped by itself.
+    fn stopped(&self, why: StoreError);
+}
+
+/// A node that runs in this thread until it is closed. Copies share it.
+#[derive(Clone)]
+pub struct LiveNode(Rc<RefCell<Running>>);
+
+struct Running {
+    host: Host,
+    members: Vec<(NodeId, phaselab_core::types::GroupId)>,
+    clock: Clock,
+    store: Rc<dyn Store>,
+    observer: Rc<dyn Observer>,
+    /// `None` once it is closed.
+    channels: Option<Channels>,
+    timer: Option<(Time, Timeout)>,
+    reports: VecDeque<(String, Vec<u8>)>,
+    reported: u64,
+}
+
+struct Channels {
+    packets: Channel,
+    clients: Channel,
+    chain: Channel,
+}
+
+impl LiveNode {
+    /// Joins the room and makes the first step.
+    ///
+    /// # Errors
+    /// The browser's message, where BroadcastChannel is missing.
+    pub fn start(
+        room: &str,
+        genesis: &Genesis,
+        host: Host,
+        clock: Clock,
+        store: Rc<dyn Store>,
+        observer: Rc<dyn Observer>,
+    ) -> Result<LiveNode, String> {
+        let members = genesis.members.iter().map(|member| (member.id, member.group)).collect();
+        let node = LiveNode(Rc::new(RefCell::new(Running {
+            host,
+            members,
+            clock,
+            store,
+            observer,
+            channels: None,
+            timer: None,
+            reports: VecDeque::new(),
+            reported: 0,
+        })));
+        let channels = node.open_channels(room)?;
+        node.0.borrow_mut().channels = Some(channels);
+        node.step(Host::start);
+        let id = node.id();
+        node.0.borrow().on_chain(&ChainFrame::Hello(id));
+        Ok(node)
+    }
+
+    /// Which member this is.
+    pub fn id(&self) -> NodeId {
+        self.0.borrow().host.replica().id()
+    }
+
+    /// Looks at the node.
+    pub fn with<T>(&self, look: impl FnOnce(&Host, Time) -> T) -> T {
+        let running = self.0.borrow();
+        look(&running.host, running.clock.now())
+    }
+
+    /// A client of this thread asks.
+    pub fn request(&self, client: ClientId, number: u64, request: &[u8]) {
+        self.step(|host, now| host.request(now, client, number, request));
+    }
+
+    /// Leaves the room: channels, timers and all. What is on its way into the store may still arrive there.
+    pub fn close(&self) {
+        let (channels, timer) = {
+            let mut running = self.0.borrow_mut();
+            (running.channels.take(), running.timer.take())
+        };
+        drop((channels, timer));
+    }
+
+    /// Whether it was closed, or stopped by itself.
+    pub fn is_closed(&self) -> bool {
+        self.0.borrow().channels.is_none()
+    }
+
+    fn open_channels(&self, room: &str) -> Result<Channels, String> {
+        let id = self.id();
+        let node = self.clone();
+        let packets = Channel::open(room, None, move |data| match Packet::from_js(&data) {
+            Ok(packet) if packet.to.is_empty() || packet.to.contains(&id) => {
+                node.step(|host, now| host.packet(now, &packet.bytes));
+            }
+            Ok(_) => {}
+            Err(bytes) => node.step(|host, now| host.junk(now, bytes)),
+        })?;
+        let node = self.clone();
+        let clients = Channel::open(room, Some("client"), move |data| {
+            if let Some(ClientFrame::Submit { to, client, number, request }) = ClientFrame::from_js(&data)
+                && (to.is_empty() || to.contains(&id))
+            {
+                node.request(client, number, &request);
+            }
+        })?;
+        let node = self.clone();
+        let chain = Channel::open(room, Some("chain"), move |data| match ChainFrame::from_js(&data) {
+            Some(ChainFrame::Fact(to, fact)) if to == id => node.step(|host, now| host.fact(now, &fact)),
+            Some(ChainFrame::Taken(to, number)) if to == id => {
+                node.0.borrow_mut().reports.retain(|(waiting, _)| *waiting != number);
+            }
+            Some(ChainFrame::Here) => node.0.borrow().repeat_reports(),
+            _ => {}
+        })?;
+        Ok(Channels { packets, clients, chain })
+    }
+
+    /// One input: handles it, lets out what may leave, begins a commit and arms the timer.
+    fn step(&self, input: impl FnOnce(&mut Host, Time) -> Vec<Released>) {
+        let (released, observer) = {
+            let mut running = self.0.borrow_mut();
+            if running.channels.is_none() {
+                return;
+            }
+            let refused = running.host.replica().refused();
+            let now = running.clock.now();
+            let released = input(&mut running.host, now);
+            released.iter().for_each(|released| running.let_out(released));
+            self.begin_commit(&mut running);
+            self.arm_timer(&mut running);
+            let is_news = !released.is_empty() || running.host.replica().refused() != refused;
+            (released, is_news.then(|| running.observer.clone()))
+        };
+        if let Some(observer) = observer {
+            observer.heard(self, released);
+        }
+    }
+
+    fn begin_commit(&self, running: &mut Running) {
+        let Some(batch) = running.host.begin_commit() else { return };
+        // The writes are placed here, before anything is awaited.
+        let commit = running.store.commit(batch);
+        let node = self.clone();
+        spawn_local(async move {
+            match commit.await {
+                Ok(durable) => node.step(|host, now| host.committed(now, durable)),
+                Err(why) => node.stop(why),
+            }
+        });
+    }
+
+    fn arm_timer(&self, running: &mut Running) {
+        let Some(deadline) = running.host.deadline() else {
+            running.timer = None;
+            return;
+        };
+        if running.timer.as_ref().is_some_and(|(at, _)| *at == deadline) {
+            return;
+        }
+        let node = self.clone();
+        let timeout = Timeout::new(running.clock.until_ms(deadline), move || {
+            let fired = node.0.borrow_mut().timer.take();
+            node.step(Host::tick);
+            // Its closure is this one: it must outlive the call.
+            drop(fired);
+        });
+        running.timer = Some((deadline, timeout));
+    }
+
+    fn stop(&self, why: StoreError) {
+        if self.is_closed() {
+            return;
+        }
+        self.close();
+        let observer = self.0.borrow().observer.clone();
+        observer.stopped(why);
+    }
+}
+
+impl Running {
+    fn let_out(&mut self, released: &Released) {
+        for outgoing in &released.sends {
+            let packet = Packet { to: self.receivers(outgoing), bytes: outgoing.packet.to_vec() };
+            if let Some(channels) = &self.channels {
+                channels.packets.post(&packet.to_js());
+            }
+        }
+        let id = self.host.replica().id();
+        for (client, number, reply) in &released.replies {
+            let reply = ClientFrame::Reply { from: id, client: *client, number: *number, reply: reply.clone() };
+            if let Some(channels) = &self.channels {
+                channels.clients.post(&reply.to_js());
+            }
+        }
+        for report in &released.reports {
+            self.reported += 1;
+            let number = format!("{}.{}", self.host.replica().incarnation().0, self.reported);
+            self.on_chain(&ChainFrame::Report(id, number.clone(), report.clone()));
+            if self.reports.len() == REPORTS_WAITING_MAX {
+                self.reports.pop_front();
+            }
+            self.reports.push_back((number, report.clone()));
+        }
+    }
+
+    fn receivers(&self, outgoing: &Outgoing) -> Vec<NodeId> {
+        match outgoing.to {
+            To::All => Vec::new(),
+            To::Node(node) => vec![node],
+            To::Group(group) => {
+                self.members.iter().filter(|(_, of)| *of == group).map(|(id, _)| *id).collect()
+            }
+        }
+    }
+
+    fn repeat_reports(&self) {
+        let id = self.host.replica().id();
+        for (number, report) in &self.reports {
+            self.on_chain(&ChainFrame::Report(id, number.clone(), report.clone()));
+        }
+    }
+
+    fn on_chain(&self, frame: &ChainFrame) {
+        if let Some(channels) = &self.channels {
+            channels.chain.post(&frame.to_js());
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What browsers offer: the address, frames, keys, locks, IndexedDB and workers, each wrapped as thinly as it goes.
+
+use wasm_bindgen::prelude::*;
+use web_sys::{Event, Window};
+
+pub(crate) mod frames;
+pub(crate) mod idb;
+pub(crate) mod keys;
+pub(crate) mod locks;
+pub(crate) mod room;
+pub(crate) mod stores;
+pub(crate) mod worker;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn performance_now() -> f64;
+}
+
+/// Milliseconds since the page was opened.
+pub(crate) fn page_time_ms() -> f64 {
+    performance_now()
+}
+
+fn window() -> Option<Window> {
+    web_sys::window()
+}
+
+/// The part of the address after `#`.
+pub(crate) fn hash() -> String {
+    window().and_then(|window| window.location().hash().ok()).unwrap_or_default()
+}
+
+/// Changes the part of the address after `#`; the page hears of it as of a link.
+pub(crate) fn set_hash(hash: &str) {
+    if let Some(window) = window() {
+        // A browser that refuses leaves the page as it is.
+        let _set = window.location().set_hash(hash);
+    }
+}
+
+/// A parameter of the address: `?name=value`.
+pub(crate) fn query_parameter(name: &str) -> Option<String> {
+    let search = window()?.location().search().ok()?;
+    web_sys::UrlSearchParams::new_with_str(&search).ok()?.get(name)
+}
+
+/// Whether the person asked for little motion.
+pub(crate) fn wants_little_motion() -> bool {
+    let query = window().and_then(|window| window.match_media("(prefers-reduced-motion: reduce)").ok().flatten());
+    query.is_some_and(|query| query.matches())
+}
+
+/// Whether the poster's Play was pressed before this program had arrived.
+pub(crate) fn take_autoplay() -> bool {
+    let Some(window) = window() else { return false };
+    let (name, global): (JsValue, JsValue) = ("phaselabPlay".into(), window.into());
+    let pressed = js_sys::Reflect::get(&global, &name).is_ok_and(|value| value.is_truthy());
+    // Pressed once, played once.
+    let _cleared = js_sys::Reflect::set(&global, &name, &JsValue::FALSE);
+    pressed
+}
+
+/// Listens on the window until it is dropped.
+pub(crate) struct Listener {
+    kind: &'static str,
+    closure: Closure<dyn FnMut(Event)>,
+}
+
+impl Listener {
+    pub(crate) fn new(kind: &'static str, heard: impl FnMut(Event) + 'static) -> Listener {
+        let closure = Closure::new(heard);
+        if let Some(window) = window() {
+            // A window takes listeners of any kind.
+            let _added = window.add_event_listener_with_callback(kind, closure.as_ref().unchecked_ref());
+        }
+        Listener { kind, closure }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(window) = window() {
+            let callback = self.closure.as_ref().unchecked_ref();
+            let _removed = window.remove_event_listener_with_callback(self.kind, callback);
+        }
+    }
+}
+
+/// Hears of changes of the part after `#`.
+pub(crate) struct HashListener {
+    _listener: Listener,
+}
+
+impl HashListener {
+    pub(crate) fn new(mut heard: impl FnMut() + 'static) -> HashListener {
+        HashListener { _listener: Listener::new("hashchange", move |_| heard()) }
+    }
+}
+
+/// Random bytes from the browser; it has them also where an origin is not secure.
+pub(crate) fn random_bytes() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    // Every browser that runs wasm has `crypto.getRandomValues`: without it keys must not be made.
+    getrandom::fill(&mut bytes).expect_throw("the browser has no random numbers");
+    bytes
+}

@@ -1,0 +1,198 @@
+//! The inside of a worker: one node, or the chain, of a room. It has its own channels, timers and database, so that a
+//! hidden tab does not stall it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+
+use gloo_timers::callback::{Interval, Timeout};
+use js_sys::Uint8Array;
+use phaselab_core::codec::{self, MESSAGE_BYTES_MAX};
+use phaselab_core::event::Level;
+use phaselab_core::replica::Released;
+use phaselab_core::types::NodeId;
+use phaselab_core::view::ViewScope;
+use phaselab_wasm::live::chain::Chain;
+use phaselab_wasm::live::clock::Clock;
+use phaselab_wasm::live::host::Host;
+use phaselab_wasm::live::keeper::Keeper;
+use phaselab_wasm::live::node::{LiveNode, Observer};
+use phaselab_wasm::live::room::decode_genesis;
+use phaselab_wasm::live::store::StoreError;
+use phaselab_wasm::live::wire::{Channel, bytes_from_js, field, object};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::DedicatedWorkerGlobalScope;
+
+use super::random_bytes;
+use super::stores::{NodeStore, open_chain};
+use crate::live::watch::{NodeReport, WatchFrame, WatchedEvent};
+use crate::scene::NodePicture;
+
+/// Reports come at least this often, in milliseconds.
+const REPORT_EVERY_MS: u32 = 500;
+
+/// What happens within this time goes into one report, in milliseconds.
+const REPORT_AFTER_MS: u32 = 20;
+
+/// The most events of one report; observers are lossy.
+const EVENTS_MAX: usize = 256;
+
+/// The largest genesis that a worker takes.
+const GENESIS_BYTES_MAX: usize = 1 << 20;
+
+/// Runs what the page asks for. Called once per worker.
+pub(crate) fn obey(order: JsValue) {
+    spawn_local(async move {
+        if let Err(why) = run(&order).await {
+            tell_page("stopped", &why);
+        }
+    });
+}
+
+async fn run(order: &JsValue) -> Result<(), String> {
+    let text = |name: &str| field(order, name).as_string().ok_or_else(|| format!("the order names no {name}"));
+    let room = text("room")?;
+    let genesis = bytes_from_js(&field(order, "genesis"), GENESIS_BYTES_MAX).ok_or("the order has no genesis")?;
+    let (genesis, _) = decode_genesis(&genesis)?;
+    let clock = Clock::since(field(order, "createdMs").as_f64().unwrap_or_default() as u64);
+    match text("role")?.as_str() {
+        "node" => {
+            let node = field(order, "node").as_f64().unwrap_or_default() as u16;
+            let (secret, rows, store) = NodeStore::open(&room, node).await?;
+            let mut host =
+                Host::open(&genesis, NodeId(node), &secret, &rows, random_bytes()).map_err(|error| error.to_string())?;
+            host.replica_mut().set_level(Level::Full);
+            let reporter = Reporter::start(&room, text("tab")?)?;
+            let node = LiveNode::start(&room, &genesis, host, clock, Rc::new(store), reporter.clone())?;
+            reporter.follow(node);
+        }
+        "chain" => {
+            let (saved, save) = open_chain(&room).await?;
+            let chain = Chain::open(&genesis, saved.as_deref())?;
+            let on_stop = Rc::new(|why: StoreError| tell_page("stopped", &why.to_string()));
+            // It runs for as long as its worker does.
+            std::mem::forget(Keeper::start(&room, chain, clock, save, on_stop)?);
+        }
+        role => return Err(format!("no worker has the role {role}")),
+    }
+    tell_page("ready", "");
+    Ok(())
+}
+
+/// A message to observers as it stands on the channel: core's encoding, which reads back or not at all.
+pub(crate) fn frame_to_js(frame: &WatchFrame) -> JsValue {
+    Uint8Array::from(codec::encode(frame).as_slice()).into()
+}
+
+/// Reads a message to observers; `None` if it is none.
+pub(crate) fn frame_from_js(data: &JsValue) -> Option<WatchFrame> {
+    codec::decode(&bytes_from_js(data, MESSAGE_BYTES_MAX)?).ok()
+}
+
+fn tell_page(kind: &str, text: &str) {
+    let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+    // A page that is gone need not be told.
+    let _posted = scope.post_message(&object(&[("kind", &kind.into()), ("text", &text.into())]));
+}
+
+/// Tells observers what a node does.
+struct Reporter {
+    tab: String,
+    node: RefCell<Option<LiveNode>>,
+    watch: RefCell<Option<Channel>>,
+    events: RefCell<VecDeque<WatchedEvent>>,
+    sequence: Cell<u64>,
+    soon: RefCell<Option<Timeout>>,
+    this: Weak<Reporter>,
+}
+
+impl Reporter {
+    fn start(room: &str, tab: String) -> Result<Rc<Reporter>, String> {
+        let reporter = Rc::new_cyclic(|this: &Weak<Reporter>| Reporter {
+            tab,
+            node: RefCell::default(),
+            watch: RefCell::default(),
+            events: RefCell::default(),
+            sequence: Cell::new(0),
+            soon: RefCell::default(),
+            this: this.clone(),
+        });
+        let this = reporter.this.clone();
+        let watch = Channel::open(room, Some("watch"), move |data| {
+            let is_hello = matches!(frame_from_js(&data), Some(WatchFrame::Hello));
+            if let Some(reporter) = this.upgrade().filter(|_| is_hello) {
+                reporter.report();
+            }
+        })?;
+        *reporter.watch.borrow_mut() = Some(watch);
+        Ok(reporter)
+    }
+
+    /// Reports regularly from now on.
+    fn follow(self: &Rc<Self>, node: LiveNode) {
+        *self.node.borrow_mut() = Some(node);
+        self.report();
+        let reporter = self.clone();
+        // It runs for as long as its worker does.
+        Interval::new(REPORT_EVERY_MS, move || reporter.report()).forget();
+    }
+
+    fn report_soon(&self) {
+        let mut soon = self.soon.borrow_mut();
+        if soon.is_none() {
+            let this = self.this.clone();
+            *soon = Some(Timeout::new(REPORT_AFTER_MS, move || {
+                if let Some(reporter) = this.upgrade() {
+                    let fired = reporter.soon.borrow_mut().take();
+                    reporter.report();
+                    // Its closure is this one: it must outlive the call.
+                    drop(fired);
+                }
+            }));
+        }
+    }
+
+    fn report(&self) {
+        let Some(node) = self.node.borrow().clone().filter(|node| !node.is_closed()) else { return };
+        let sequence = self.sequence.get() + 1;
+        self.sequence.set(sequence);
+        let events: Vec<WatchedEvent> = self.events.borrow_mut().drain(..).collect();
+        let report = node.with(|host, now| {
+            let replica = host.replica();
+            NodeReport {
+                node: replica.id().0,
+                tab: self.tab.clone(),
+                life: replica.incarnation().0,
+                sequence,
+                at_us: now.0 / 1_000,
+                refused: replica.refused(),
+                peers: host.peers() as u16,
+                picture: NodePicture::from(&replica.view(ViewScope::Full)),
+                events,
+            }
+        });
+        if let Some(watch) = self.watch.borrow().as_ref() {
+            watch.post(&frame_to_js(&WatchFrame::Node(report)));
+        }
+    }
+}
+
+impl Observer for Reporter {
+    fn heard(&self, node: &LiveNode, released: Vec<Released>) {
+        let at_us = node.with(|_, now| now.0 / 1_000);
+        let mut events = self.events.borrow_mut();
+        for event in released.iter().flat_map(|released| &released.events) {
+            if events.len() == EVENTS_MAX {
+                events.pop_front();
+            }
+            events.push_back(WatchedEvent::new(at_us, event));
+        }
+        drop(events);
+        self.report_soon();
+    }
+
+    fn stopped(&self, why: StoreError) {
+        tell_page("stopped", &why.to_string());
+    }
+}

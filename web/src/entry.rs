@@ -1,0 +1,15 @@
+//! What index.html and worker.js call. Two entries, so that a worker does not start the page.
+
+use wasm_bindgen::prelude::*;
+
+/// Replaces the poster by the page.
+#[wasm_bindgen]
+pub fn start_page() {
+    crate::page::mount();
+}
+
+/// Runs a node or the chain of a live room in this worker, as the page orders.
+#[wasm_bindgen]
+pub fn worker_main(order: JsValue) {
+    crate::browser::worker::obey(order);
+}

@@ -1,0 +1,26 @@
+//! The page: a simulated run drawn phase by phase, and a live room whose nodes run in tabs.
+//!
+//! ```text
+//! core: Timeline ----> session::Session ----\
+//!                                            scene::Scene ----> page: components that only draw
+//! workers, channels -> live::RoomState -----/
+//! ```
+//!
+//! What is shown, and why, is plain Rust and tested without a browser; `page` draws it, `browser` is what browsers offer.
+
+pub mod axis;
+pub mod builtin;
+pub mod few;
+pub mod history;
+pub mod live;
+pub mod picture;
+pub mod route;
+pub mod scene;
+pub mod session;
+
+#[cfg(target_arch = "wasm32")]
+mod browser;
+#[cfg(target_arch = "wasm32")]
+pub mod entry;
+#[cfg(target_arch = "wasm32")]
+mod page;

@@ -1,0 +1,7 @@
+//! Live mode without a browser: which tab runs which node, what observers know, and what was submitted.
+
+pub mod observatory;
+pub mod placement;
+pub mod room_state;
+pub mod submissions;
+pub mod watch;

@@ -1,0 +1,40 @@
+//! What is drawn. Components hold a session or a room and draw it; nothing is decided here.
+
+use phaselab_core::types::InstanceId;
+
+mod app;
+mod events;
+mod icons;
+mod inspector;
+mod lanes;
+mod live;
+mod live_nodes;
+mod meter;
+pub(crate) mod parts;
+mod simulate;
+mod story;
+mod top;
+mod topology;
+mod transport;
+
+/// What a person does on the stage, whether the run is simulated or live.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum StageAct {
+    /// Selects a node, or none.
+    Select(Option<u16>),
+    /// Shows another instance.
+    Focus(InstanceId),
+    /// Moves to just after a step.
+    SeekAfter(u64),
+}
+
+/// Replaces the poster.
+pub(crate) fn mount() {
+    if let Some(root) = document().and_then(|document| document.get_element_by_id("app")) {
+        yew::Renderer::<app::App>::with_root(root).render();
+    }
+}
+
+fn document() -> Option<web_sys::Document> {
+    web_sys::window()?.document()
+}

@@ -1,0 +1,134 @@
+//! One lane per node: badge, ribbon of phases over time, meters, glyphs. One clock for all.
+
+use yew::prelude::*;
+
+use super::StageAct;
+use super::meter::meter;
+use super::parts::{chip, short_time};
+use super::topology::standing_class;
+use crate::history::{Mark, Span};
+use crate::picture::Picture;
+use crate::scene::{NodeScene, Scene};
+
+/// The least distance of two times on the axis, in per cent.
+const TICKS_APART: f64 = 11.0;
+
+/// How wide a glyph is.
+const GLYPH_PX: usize = 12;
+
+/// Draws the lanes, and under them the protocol's own picture.
+pub(super) fn lanes(scene: &Scene, picture: &dyn Picture, act: &Callback<StageAct>) -> Html {
+    html! {
+        <section class="picture" aria-label="Phases over time">
+            { topics(scene, act) }
+            <div class="lanes" data-testid="lanes">
+                { for scene.nodes.iter().map(|node| lane(scene, node, picture, act)) }
+                { axis(scene) }
+            </div>
+            { picture.table(scene) }
+        </section>
+    }
+}
+
+/// Which instance is shown, where there are several.
+fn topics(scene: &Scene, act: &Callback<StageAct>) -> Html {
+    if scene.topics.len() < 2 {
+        return html! {};
+    }
+    let buttons = scene.topics.iter().map(|topic| {
+        let (act, id, is_on) = (act.clone(), topic.id, scene.focus == Some(topic.id));
+        let focus = Callback::from(move |_: MouseEvent| act.emit(StageAct::Focus(id)));
+        html! {
+            <button type="button" class="topic" aria-pressed={is_on.to_string()} onclick={focus}>{ &topic.name }</button>
+        }
+    });
+    let kind = scene.spec.instances.first().map_or("instance", |kind| kind.name);
+    html! { <div class="topics" role="group" aria-label={kind}>{ for buttons }</div> }
+}
+
+fn lane(scene: &Scene, node: &NodeScene, picture: &dyn Picture, act: &Callback<StageAct>) -> Html {
+    let phase = scene.phase_name(scene.phase(node));
+    let is_selected = scene.selected == Some(node.id);
+    let select = {
+        let (act, target) = (act.clone(), (!is_selected).then_some(node.id));
+        Callback::from(move |_: MouseEvent| act.emit(StageAct::Select(target)))
+    };
+    let instance = scene.focused(node);
+    let meters = scene.spec.meters.iter().enumerate().map(|(kind, spec)| {
+        let shown = instance.and_then(|instance| instance.meters.iter().find(|meter| usize::from(meter.kind) == kind));
+        meter(scene, node.id, spec.name, shown)
+    });
+    let label = scene.stands_for(node).and_then(|value| scene.label(value));
+    html! {
+        <div class="lane" data-testid={format!("lane-{}", node.id)} data-node={node.id.to_string()} data-phase={phase}
+            data-standing={standing_class(node.standing)}>
+            <button type="button" class={classes!("lane-badge", standing_class(node.standing))} onclick={select}
+                aria-pressed={is_selected.to_string()} aria-label={format!("Node {}, {phase}", node.id)}>
+                <span class="lane-number">{ format!("Node {}", node.id) }</span>
+                <span class="lane-place">{ node.standing.short_word().unwrap_or(&node.place) }</span>
+                { chip(label) }
+            </button>
+            <div class="track">
+                <div class="ribbon">
+                    { for node.ribbon.iter().filter_map(|span| stretch(scene, span, picture)) }
+                    { cursor(scene) }
+                </div>
+                <div class="meters">
+                    <div>{ for meters }</div>
+                    { picture.slot(scene, node) }
+                </div>
+                <div class="marks" aria-hidden="true">
+                    { for node.marks.iter().enumerate().filter_map(|(place, mark)| glyph(scene, mark, &node.marks[..place])) }
+                    { cursor(scene) }
+                </div>
+            </div>
+        </div>
+    }
+}
+
+fn cursor(scene: &Scene) -> Html {
+    html! { <span class="cursor" style={format!("left:{:.3}%", scene.axis.cursor())}></span> }
+}
+
+fn stretch(scene: &Scene, span: &Span, picture: &dyn Picture) -> Option<Html> {
+    let left = scene.axis.percent(span.from_ms);
+    let right = span.to_ms.map_or(scene.axis.cursor(), |ms| scene.axis.percent(ms)).max(left);
+    if span.from_ms > scene.axis.at_ms() || (span.to_ms.is_some() && right <= left) {
+        return None;
+    }
+    let name = if span.down { "down" } else { scene.phase_name(span.phase) };
+    let round = if span.round > 0 && !span.down { format!(" r{}", span.round) } else { String::new() };
+    let locked = span.locked.filter(|_| !span.down && name == "proposing").and_then(|value| scene.label(value));
+    let word = locked.map_or_else(|| format!("{name}{round}"), |label| format!("locked {}{round}", label.letter));
+    let class = if span.down { "tone-down" } else { picture.tone(span.phase).class() };
+    let style = format!("left:{left:.3}%;width:{:.3}%", right - left);
+    Some(html! {
+        <span class={classes!("span", class, locked.map(|_| "is-locked"))} style={style} title={word.clone()}>
+            <span class="span-word">{ word }</span>
+        </span>
+    })
+}
+
+/// `before` are the marks before it: those of the same moment stand beside one another.
+fn glyph(scene: &Scene, mark: &Mark, before: &[Mark]) -> Option<Html> {
+    let at_ms = mark.at_ns as f64 / 1e6;
+    (scene.axis.contains(at_ms) && at_ms <= scene.axis.at_ms()).then(|| {
+        let beside = before.iter().rev().take_while(|other| other.at_ns == mark.at_ns).count();
+        let style = format!("left:calc({:.3}% + {}px)", scene.axis.percent(at_ms), beside * GLYPH_PX);
+        html! { <span class="glyph" style={style}>{ mark.glyph.symbol() }</span> }
+    })
+}
+
+fn axis(scene: &Scene) -> Html {
+    let ticks = scene.axis.ticks(TICKS_APART).into_iter().map(|(ms, x)| {
+        html! { <span class="tick" style={format!("left:{x:.3}%")}>{ short_time(ms) }</span> }
+    });
+    let breaks = scene.axis.breaks().iter().map(|x| {
+        html! { <span class="break" style={format!("left:{x:.3}%")} title="A long wait, drawn short">{ "⌇" }</span> }
+    });
+    html! {
+        <div class="axis" aria-hidden="true">
+            <div class="axis-track">{ for ticks }{ for breaks }</div>
+        </div>
+    }
+}

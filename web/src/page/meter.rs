@@ -1,0 +1,58 @@
+//! A quorum meter: one segment per registered voter, a line at the threshold, and the same in words.
+
+use yew::prelude::*;
+
+use crate::scene::{MeterPicture, Scene, VotePicture};
+
+/// The track's size in its own units.
+const WIDTH: f64 = 120.0;
+const HEIGHT: f64 = 12.0;
+
+/// Draws a meter of a node. `name` is the plural of what it counts.
+pub(super) fn meter(scene: &Scene, node: u16, name: &str, meter: Option<&MeterPicture>) -> Html {
+    let text = meter.map_or_else(|| "none yet".to_owned(), MeterPicture::text);
+    let is_reached = meter.is_some_and(MeterPicture::is_reached);
+    html! {
+        <div class={classes!("meter", is_reached.then_some("reached"))}>
+            <span class="meter-name">{ name }</span>
+            { for meter.map(|meter| track(scene, meter)) }
+            <span class="meter-text" data-testid={format!("meter-{name}-{node}")}>{ text }</span>
+        </div>
+    }
+}
+
+fn track(scene: &Scene, meter: &MeterPicture) -> Html {
+    let total = meter.total.max(1) as f64;
+    let mut place = 0.0;
+    let segments = meter.segments.iter().map(|segment| {
+        let (x, width) = (place / total * WIDTH, segment.weight as f64 / total * WIDTH);
+        place += segment.weight as f64;
+        let (class, text) = match segment.vote {
+            VotePicture::Awaiting => ("awaiting", None),
+            VotePicture::Nil => ("nil", Some("∅".to_owned())),
+            VotePicture::For(value) => {
+                let label = scene.label(value);
+                (label.map_or("value-other", |label| label.class()), label.map(|label| label.letter.clone()))
+            }
+        };
+        let (middle, data_width) = (x + width / 2.0, format!("{width:.2}"));
+        html! {
+            <g class={classes!("segment", class)} data-node={segment.node.to_string()}>
+                <rect x={format!("{:.2}", x + 0.75)} y="0.75" width={format!("{:.2}", (width - 1.5).max(0.5))}
+                    height="10.5" rx="1.5" data-width={data_width} />
+                { for text.map(|text| html! {
+                    <text x={format!("{middle:.2}")} y="9.7" text-anchor="middle">{ text }</text>
+                }) }
+            </g>
+        }
+    });
+    let segments: Vec<Html> = segments.collect();
+    let threshold = meter.need as f64 / total * WIDTH;
+    html! {
+        <svg class="meter-track" viewBox={format!("0 -2 {WIDTH} {}", HEIGHT + 4.0)} width="120" height="16"
+            aria-hidden="true" focusable="false">
+            { for segments }
+            <line class="threshold" x1={format!("{threshold:.2}")} x2={format!("{threshold:.2}")} y1="-2" y2="14" />
+        </svg>
+    }
+}

@@ -1,0 +1,428 @@
+//! The page of simulated runs.
+
+use phaselab_core::crypto::Crypto;
+use phaselab_core::protocol::ProtocolKind;
+use phaselab_core::scenario::Scenario;
+use wasm_bindgen::JsCast;
+use web_sys::{HtmlElement, HtmlInputElement, HtmlSelectElement};
+use yew::prelude::*;
+
+use super::StageAct;
+use super::parts::time;
+use super::transport::{TransportAct, transport};
+use super::{events, inspector, lanes, story, top, topology};
+use crate::browser::frames::Frames;
+use crate::browser::keys::Keys;
+use crate::browser::{page_time_ms, set_hash, wants_little_motion};
+use crate::{builtin, picture};
+use crate::route::Route;
+use crate::session::{EventLine, Guess, Session};
+
+/// The scenario that a first visit shows.
+const SCENARIO: &str = "two-phase/three-signers";
+
+/// Events that are listed at most.
+const EVENTS_MAX: usize = 200;
+
+/// Work per frame, in milliseconds: what is left of 16 draws.
+const WORK_MS: f64 = 8.0;
+
+/// The least time between two announcements, in milliseconds.
+const ANNOUNCE_MS: f64 = 1_500.0;
+
+#[derive(PartialEq, Properties)]
+pub(super) struct Props {
+    /// The scenario's name.
+    pub(super) scenario: Option<String>,
+    /// The seed.
+    pub(super) seed: Option<u64>,
+    /// Whether it plays at once.
+    pub(super) autoplay: bool,
+}
+
+pub(super) enum Msg {
+    Frame(f64),
+    Key(web_sys::KeyboardEvent),
+    Transport(TransportAct),
+    Stage(StageAct),
+    Guess(Guess),
+    ShowAll(bool),
+    Scenario(String),
+    Seed(String),
+}
+
+/// Sentences for those who listen: at most one message in a while.
+#[derive(Default)]
+struct Announcer {
+    said: usize,
+    at_ms: f64,
+    text: String,
+}
+
+pub(super) struct Simulate {
+    name: String,
+    session: Result<Session, String>,
+    frames: Frames,
+    _keys: Keys,
+    last_frame_ms: Option<f64>,
+    show_all: bool,
+    announcer: Announcer,
+    list: NodeRef,
+    play: NodeRef,
+    listed: usize,
+}
+
+impl Component for Simulate {
+    type Message = Msg;
+    type Properties = Props;
+
+    fn create(ctx: &Context<Self>) -> Self {
+        let keys = ctx.link().batch_callback(|event: web_sys::KeyboardEvent| Some(Msg::Key(event)));
+        let (name, mut session) = open(ctx.props());
+        if let (true, Ok(session)) = (ctx.props().autoplay, &mut session) {
+            session.play_or_pause();
+        }
+        let link = ctx.link().clone();
+        let page = Simulate {
+            name,
+            session,
+            frames: Frames::new(move |ms| link.send_message(Msg::Frame(ms))),
+            _keys: Keys::listen(move |event| keys.emit(event)),
+            last_frame_ms: None,
+            show_all: false,
+            announcer: Announcer::default(),
+            list: NodeRef::default(),
+            play: NodeRef::default(),
+            listed: 0,
+        };
+        page.frames.request();
+        page
+    }
+
+    fn changed(&mut self, ctx: &Context<Self>, _old: &Props) -> bool {
+        (self.name, self.session) = open(ctx.props());
+        self.announcer = Announcer::default();
+        self.frames.request();
+        true
+    }
+
+    fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
+        match msg {
+            Msg::Scenario(name) => {
+                set_hash(&Route::Simulate { scenario: Some(name), seed: None }.to_hash());
+                return false;
+            }
+            Msg::Seed(text) => {
+                if let Ok(seed) = text.trim().parse() {
+                    set_hash(&Route::Simulate { scenario: Some(self.name.clone()), seed: Some(seed) }.to_hash());
+                }
+                return false;
+            }
+            Msg::ShowAll(all) => {
+                self.show_all = all;
+                return true;
+            }
+            _ => {}
+        }
+        let Ok(session) = &mut self.session else { return false };
+        match msg {
+            Msg::Frame(ms) => {
+                let elapsed = self.last_frame_ms.map_or(0.0, |last| (ms - last).min(FRAME_MS_MAX));
+                self.last_frame_ms = Some(ms);
+                let end = page_time_ms() + WORK_MS;
+                session.frame(elapsed, &mut || page_time_ms() < end);
+            }
+            Msg::Key(event) => {
+                if !on_key(session, &event) {
+                    return false;
+                }
+                event.prevent_default();
+            }
+            Msg::Transport(act) => match act {
+                TransportAct::PlayOrPause => session.play_or_pause(),
+                TransportAct::Step => session.step(),
+                TransportAct::Back => session.back(),
+                TransportAct::Home => session.home(),
+                TransportAct::End => session.end(),
+                TransportAct::Seek(ms) => session.seek_ms(ms),
+                TransportAct::Speed(place) => session.set_speed(place),
+            },
+            Msg::Stage(act) => match act {
+                StageAct::Select(node) => session.select(node),
+                StageAct::Focus(instance) => session.focus_on(instance),
+                StageAct::SeekAfter(step) => session.seek_after_step(step),
+            },
+            Msg::Guess(guess) => session.set_guess(guess),
+            Msg::ShowAll(_) | Msg::Scenario(_) | Msg::Seed(_) => {}
+        }
+        self.announcer.listen(session);
+        if session.is_busy() || self.announcer.is_behind(session) {
+            self.frames.request();
+        } else {
+            self.last_frame_ms = None;
+        }
+        let _ = ctx;
+        true
+    }
+
+    fn rendered(&mut self, _ctx: &Context<Self>, _first: bool) {
+        let Ok(session) = &self.session else { return };
+        let events = session.sim().log().len();
+        if events != self.listed
+            && let Some(list) = self.list.cast::<HtmlElement>()
+        {
+            // The newest event stays in sight.
+            list.set_scroll_top(list.scroll_height());
+            self.listed = events;
+        }
+    }
+
+    fn view(&self, ctx: &Context<Self>) -> Html {
+        let link = ctx.link();
+        let session = match &self.session {
+            Ok(session) => session,
+            Err(why) => return self.refused(link, why),
+        };
+        let scene = session.scene();
+        let stage = link.callback(Msg::Stage);
+        let lines = session.events(self.show_all, EVENTS_MAX);
+        let picture = picture::of(session.scenario().protocol);
+        let play = link.callback(|_: MouseEvent| Msg::Transport(TransportAct::PlayOrPause));
+        let broken: Vec<_> = session.sim().verdicts().into_iter().filter(|verdict| !verdict.holds).collect();
+        html! {
+            <div class="page simulate" data-testid="simulate" data-scenario={self.name.clone()}
+                data-step={session.sim().steps().to_string()} data-at={format!("{:.3}", session.cursor_ms())}
+                data-seeking={session.is_busy().to_string()}>
+                { top::top(false, self.tools(link, session), &badge(session.scenario()), self.skip()) }
+                <div class="left">
+                    { story::story(session, &link.callback(Msg::Guess), &play) }
+                    { events::events(&lines, self.show_all, "No events yet. Press Play.", &self.list, &time, &stage,
+                        &link.callback(Msg::ShowAll)) }
+                </div>
+                <main class="stage">
+                    if let Some(verdict) = broken.first() {
+                        <p class="alarm" role="alert">{ format!("Safety broken: {}. {}", verdict.name, verdict.detail) }</p>
+                    }
+                    { topology::topology(&scene, session.cursor_ms(), wants_little_motion(), &stage) }
+                    { lanes::lanes(&scene, picture, &stage) }
+                    { unseen(session) }
+                </main>
+                { self.inspector(session, &scene, &stage) }
+                { transport(session, &self.play, &link.callback(Msg::Transport)) }
+                <div class="unseen" aria-live="polite" data-testid="announcer">{ &self.announcer.text }</div>
+            </div>
+        }
+    }
+}
+
+/// A frame that took longer, as after the page was hidden, counts as this much.
+const FRAME_MS_MAX: f64 = 100.0;
+
+impl Simulate {
+    fn skip(&self) -> Html {
+        let play = self.play.clone();
+        let skip = Callback::from(move |_: MouseEvent| {
+            if let Some(button) = play.cast::<HtmlElement>() {
+                // A button that is drawn takes the focus.
+                let _focused = button.focus();
+            }
+        });
+        html! { <button type="button" class="skip" onclick={skip}>{ "Skip to Play" }</button> }
+    }
+
+    fn tools(&self, link: &yew::html::Scope<Self>, session: &Session) -> Html {
+        let choose = link.batch_callback(|event: Event| {
+            event.target_dyn_into::<HtmlSelectElement>().map(|select| Msg::Scenario(select.value()))
+        });
+        let reseed = link.batch_callback(|event: Event| {
+            event.target_dyn_into::<HtmlInputElement>().map(|input| Msg::Seed(input.value()))
+        });
+        html! {
+            <>
+                { self.chooser(choose) }
+                <label class="seed">
+                    <span>{ "Seed" }</span>
+                    <input type="number" min="0" step="1" value={session.scenario().seed.to_string()} onchange={reseed}
+                        data-testid="seed" />
+                </label>
+            </>
+        }
+    }
+
+    fn chooser(&self, choose: Callback<Event>) -> Html {
+        html! {
+            <label class="scenario">
+                <span>{ "Scenario" }</span>
+                <select onchange={choose} data-testid="scenario">
+                    { for ProtocolKind::names().into_iter().map(|protocol| html! {
+                        <optgroup label={protocol}>
+                            { for builtin::names().filter_map(|whole| {
+                                let name = whole.strip_prefix(protocol)?.strip_prefix('/')?;
+                                Some(html! {
+                                    <option value={whole} selected={whole == self.name}>{ name }</option>
+                                })
+                            }) }
+                        </optgroup>
+                    }) }
+                </select>
+            </label>
+        }
+    }
+
+    fn refused(&self, link: &yew::html::Scope<Self>, why: &str) -> Html {
+        let choose = link.batch_callback(|event: Event| {
+            event.target_dyn_into::<HtmlSelectElement>().map(|select| Msg::Scenario(select.value()))
+        });
+        html! {
+            <div class="page simulate">
+                { top::top(false, self.chooser(choose), "Simulated", html! {}) }
+                <main class="stage"><p class="alarm" role="alert">{ why }</p></main>
+            </div>
+        }
+    }
+
+    fn inspector(&self, session: &Session, scene: &crate::scene::Scene, stage: &Callback<StageAct>) -> Html {
+        match scene.selected {
+            Some(id) => {
+                let told = session.events(false, usize::MAX).into_iter().filter(|line| line.node == id);
+                let mut changes: Vec<EventLine> = told.collect();
+                changes.drain(..changes.len().saturating_sub(inspector::CHANGES_MAX));
+                inspector::node(scene, id, &changes, &time, html! {}, stage)
+            }
+            None => overview(session),
+        }
+    }
+}
+
+/// What the inspector shows while no node is selected.
+fn overview(session: &Session) -> Html {
+    let report = session.sim().report();
+    let expected = report.expectations.len();
+    let met = report.expectations.iter().filter(|entry| entry.met).count();
+    html! {
+        <aside class="inspector" aria-label="The run" data-testid="overview">
+            <p class="empty">{ "Select a node to inspect it." }</p>
+            <section>
+                <h3>{ "Decided" }</h3>
+                if report.decisions.is_empty() { <p class="empty">{ "Nothing yet." }</p> }
+                <ul class="changes">
+                    { for report.decisions.iter().map(|decision| html! {
+                        <li data-testid="decision">
+                            { format!("{} = {} ", decision.instance, decision.label.as_deref().unwrap_or("?")) }
+                            <code>{ decision.value.short().to_string() }</code>
+                            { format!(" at nodes {}", words(&decision.nodes)) }
+                        </li>
+                    }) }
+                </ul>
+            </section>
+            <section>
+                <h3>{ "Invariants" }</h3>
+                <dl class="facts">
+                    { for report.invariants.iter().map(|verdict| html! {
+                        <><dt>{ verdict.name }</dt><dd>{ &verdict.detail }</dd></>
+                    }) }
+                </dl>
+            </section>
+            if expected > 0 {
+                <section>
+                    <h3>{ format!("Expected: {met} of {expected} met so far") }</h3>
+                    <ul class="expected">
+                        { for report.expectations.iter().map(|entry| html! {
+                            <li><span aria-hidden="true">{ if entry.met { "✓" } else { "○" } }</span>
+                                { &entry.text }<span class="unseen">{ if entry.met { ", met" } else { ", not yet" } }</span></li>
+                        }) }
+                    </ul>
+                </section>
+            }
+            <section>
+                <h3>{ "Fault model" }</h3>
+                <p>{ session.sim().spec().fault_model }</p>
+            </section>
+        </aside>
+    }
+}
+
+fn words(nodes: &[phaselab_core::types::NodeId]) -> String {
+    nodes.iter().map(|node| node.0.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn unseen(session: &Session) -> Html {
+    let drawn = crate::session::NODES_DRAWN_MAX;
+    match usize::from(session.scenario().nodes).checked_sub(drawn) {
+        None | Some(0) => html! {},
+        Some(more) => html! { <p class="empty">{ format!("And {more} more nodes, which are not drawn.") }</p> },
+    }
+}
+
+fn open(props: &Props) -> (String, Result<Session, String>) {
+    let wanted = props.scenario.as_deref().unwrap_or(SCENARIO);
+    match builtin::find(wanted) {
+        Some((name, mut scenario)) => {
+            scenario.seed = props.seed.unwrap_or(scenario.seed);
+            (name.to_owned(), Session::open(&scenario))
+        }
+        None => {
+            let known: Vec<&str> = builtin::names().collect();
+            (wanted.to_owned(), Err(format!("No scenario \"{wanted}\"; there are {}.", known.join(", "))))
+        }
+    }
+}
+
+fn badge(scenario: &Scenario) -> String {
+    let crypto = match scenario.crypto {
+        Crypto::Ed25519 => "Ed25519",
+        Crypto::Simulated => "simulated signatures",
+    };
+    format!("Simulated · {} · seed {} · {crypto}", scenario.rules.name(), scenario.seed)
+}
+
+/// Whether the key meant something.
+fn on_key(session: &mut Session, event: &web_sys::KeyboardEvent) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<HtmlElement>().ok());
+    let tag = target.map(|target| target.tag_name()).unwrap_or_default();
+    let is_button = matches!(tag.as_str(), "BUTTON" | "A");
+    match (event.key().as_str(), event.shift_key()) {
+        // A focused button has its own use for the space bar.
+        (" ", _) if !is_button => session.play_or_pause(),
+        ("ArrowRight", false) => session.step(),
+        ("ArrowLeft", false) => session.back(),
+        ("ArrowRight", true) => session.next_phase(),
+        ("ArrowLeft", true) => session.previous_phase(),
+        ("Home", _) => session.home(),
+        ("End", _) => session.end(),
+        ("[", _) => session.change_speed(-1),
+        ("]", _) => session.change_speed(1),
+        ("Escape", _) => session.select(None),
+        (key, false) if key.len() == 1 && ("1"..="9").contains(&key) => session.select(key.parse().ok()),
+        _ => return false,
+    }
+    true
+}
+
+impl Announcer {
+    /// Puts what was told since into one message.
+    fn listen(&mut self, session: &Session) {
+        let now = page_time_ms();
+        let told = session.sim().log().len();
+        if told < self.said {
+            self.said = told;
+        }
+        if told == self.said || now - self.at_ms < ANNOUNCE_MS {
+            return;
+        }
+        let log = session.sim().log();
+        let fresh = log.iter_from(self.said).filter(|entry| phaselab_core::narrate::is_told(entry.event.kind)).count();
+        (self.said, self.at_ms) = (told, now);
+        if fresh > 0 {
+            let lines = session.events(false, fresh.min(ANNOUNCED_MAX));
+            self.text = lines.into_iter().map(|line| line.sentence).collect::<Vec<_>>().join(" ");
+        }
+    }
+
+    fn is_behind(&self, session: &Session) -> bool {
+        session.sim().log().len() > self.said
+    }
+}
+
+/// Sentences in one announcement.
+const ANNOUNCED_MAX: usize = 4;

@@ -1,0 +1,56 @@
+//! The question, the guess and the caption of the moment.
+
+use yew::prelude::*;
+
+use crate::session::{Guess, GuessResult, Session};
+
+/// Draws the head of the left column.
+pub(super) fn story(session: &Session, guess: &Callback<Guess>, play: &Callback<MouseEvent>) -> Html {
+    let scenario = session.scenario();
+    let view = &scenario.view;
+    let title = if view.question.is_empty() { &scenario.title } else { &view.question };
+    let is_fresh = session.sim().steps() == 0 && !session.is_playing();
+    html! {
+        <section class="story" aria-label="Story">
+            <h1 data-testid="question">{ title }</h1>
+            if !view.question.is_empty() {
+                { guesses(session, guess) }
+            }
+            if is_fresh && !view.caption.is_empty() {
+                <button type="button" class="primary" onclick={play.clone()} data-testid="play-story">
+                    { "Play the story" }
+                </button>
+            } else if !view.caption.is_empty() {
+                <p class="caption" data-testid="caption">{ session.caption().unwrap_or_default() }</p>
+            }
+        </section>
+    }
+}
+
+fn guesses(session: &Session, on_guess: &Callback<Guess>) -> Html {
+    let current = session.guess();
+    let options = Guess::ALL.into_iter().map(|guess| {
+        let on_guess = on_guess.clone();
+        let choose = Callback::from(move |_: Event| on_guess.emit(guess));
+        let is_chosen = current.is_some_and(|(chosen, _)| chosen == guess);
+        html! {
+            <label class={classes!("guess", is_chosen.then_some("chosen"))}>
+                <input type="radio" name="guess" checked={is_chosen} onchange={choose} />
+                { guess.name() }
+            </label>
+        }
+    });
+    let verdict = match current {
+        Some((_, GuessResult::Right)) => "Your guess was right.",
+        Some((_, GuessResult::Wrong)) => "Your guess was wrong.",
+        Some((_, GuessResult::Open)) => "Noted. Press Play.",
+        None => "",
+    };
+    html! {
+        <fieldset class="guesses">
+            <legend>{ "Your guess" }</legend>
+            { for options }
+            <span class="guess-verdict" data-testid="guess-verdict">{ verdict }</span>
+        </fieldset>
+    }
+}

@@ -1,0 +1,74 @@
+//! What the address says: `#live`, or `#scenario=NAME&seed=7` for a run; `?room=NAME&nodes=3` for a live room.
+
+/// The page's mode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A simulated run; what is absent is the default.
+    Simulate {
+        /// The scenario's name.
+        scenario: Option<String>,
+        /// The seed.
+        seed: Option<u64>,
+    },
+    /// A live room.
+    Live,
+}
+
+impl Route {
+    /// Reads the part after `#`.
+    pub fn from_hash(hash: &str) -> Route {
+        let hash = hash.trim_start_matches('#');
+        if hash == "live" || hash.starts_with("live?") {
+            return Route::Live;
+        }
+        let value = |name: &str| {
+            let mut pairs = hash.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find(|(key, _)| *key == name).map(|(_, value)| value.replace("%2F", "/"))
+        };
+        Route::Simulate { scenario: value("scenario"), seed: value("seed").and_then(|seed| seed.parse().ok()) }
+    }
+
+    /// The part after `#`.
+    pub fn to_hash(&self) -> String {
+        match self {
+            Route::Live => "#live".to_owned(),
+            Route::Simulate { scenario, seed } => {
+                let scenario = scenario.as_ref().map(|name| format!("scenario={name}"));
+                let seed = seed.map(|seed| format!("seed={seed}"));
+                format!("#{}", scenario.into_iter().chain(seed).collect::<Vec<_>>().join("&"))
+            }
+        }
+    }
+}
+
+/// The longest room name.
+const ROOM_CHARS_MAX: usize = 40;
+
+/// A room's name from the address: letters, digits and dashes; anything else means the default room.
+pub fn room_name(given: Option<&str>) -> String {
+    let is_plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let given = given.filter(|name| !name.is_empty() && name.len() <= ROOM_CHARS_MAX && is_plain(name));
+    given.unwrap_or("lobby").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_come_back_from_their_hash() {
+        let run = Route::Simulate { scenario: Some("two-phase/three-signers".to_owned()), seed: Some(9) };
+        for route in [Route::Live, run, Route::Simulate { scenario: None, seed: None }] {
+            assert_eq!(Route::from_hash(&route.to_hash()), route);
+        }
+        assert_eq!(Route::from_hash("#seed=x"), Route::Simulate { scenario: None, seed: None });
+    }
+
+    #[test]
+    fn a_room_has_a_plain_name() {
+        assert_eq!(room_name(Some("den-2")), "den-2");
+        for bad in [None, Some(""), Some("a/b"), Some("x".repeat(41).as_str())] {
+            assert_eq!(room_name(bad), "lobby");
+        }
+    }
+}

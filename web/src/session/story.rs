@@ -1,0 +1,120 @@
+//! Captions at which playing stops for as long as it takes to read them, and the guess that came before.
+
+use phaselab_core::event::RecordKind;
+use phaselab_core::narrate;
+use phaselab_core::scenario::{Caption, ViewHints};
+use phaselab_core::sim::Sim;
+use phaselab_core::sim::log::Logged;
+
+/// How long a caption is shown at least, in seconds, and how much longer for each character.
+const HOLD_S: (f64, f64) = (1.6, 0.03);
+
+/// What the learner expects to be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guess {
+    /// The value with this letter.
+    A,
+    /// The value with this letter.
+    B,
+    /// No value.
+    Neither,
+}
+
+impl Guess {
+    /// Every guess.
+    pub const ALL: [Guess; 3] = [Guess::A, Guess::B, Guess::Neither];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Guess::A => "A",
+            Guess::B => "B",
+            Guess::Neither => "neither",
+        }
+    }
+}
+
+/// What came of a guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuessResult {
+    /// Nothing is decided yet.
+    Open,
+    /// It came so.
+    Right,
+    /// It came otherwise.
+    Wrong,
+}
+
+/// Captions and guess of a run.
+pub(super) struct Story {
+    captions: Vec<Caption>,
+    shown: Vec<bool>,
+    current: Option<usize>,
+    hold_s: f64,
+    guess: Option<Guess>,
+}
+
+impl Story {
+    pub(super) fn new(view: &ViewHints) -> Story {
+        Story {
+            captions: view.caption.clone(),
+            shown: vec![false; view.caption.len()],
+            current: None,
+            hold_s: 0.0,
+            guess: None,
+        }
+    }
+
+    /// Notes an event; whether a caption begins with it.
+    pub(super) fn note(&mut self, entry: &Logged) -> bool {
+        let name = narrate::event_name(entry.event.kind);
+        let mut begins = false;
+        for (place, caption) in self.captions.iter().enumerate() {
+            let is_meant = caption.event == name && caption.node.is_none_or(|node| node == entry.node);
+            if is_meant && !self.shown[place] {
+                self.shown[place] = true;
+                self.current = Some(place);
+                self.hold_s = HOLD_S.0 + HOLD_S.1 * caption.text.chars().count() as f64;
+                begins = true;
+            }
+        }
+        begins
+    }
+
+    pub(super) fn caption(&self) -> Option<&str> {
+        self.current.and_then(|place| self.captions.get(place)).map(|caption| caption.text.as_str())
+    }
+
+    /// Whether the caption is still being read after `seconds` more.
+    pub(super) fn is_holding(&mut self, seconds: f64) -> bool {
+        self.hold_s = (self.hold_s - seconds).max(0.0);
+        self.hold_s > 0.0
+    }
+
+    pub(super) fn skip_hold(&mut self) {
+        self.hold_s = 0.0;
+    }
+
+    pub(super) fn rewind(&mut self) {
+        self.shown.fill(false);
+        self.current = None;
+    }
+
+    pub(super) fn set_guess(&mut self, guess: Guess) {
+        self.guess = Some(guess);
+    }
+
+    pub(super) fn guess(&self, sim: &Sim) -> Option<(Guess, GuessResult)> {
+        let guess = self.guess?;
+        let decided = sim.decisions().iter().find(|entry| entry.record.kind == RecordKind::Decided);
+        let letter = decided.and_then(|entry| sim.log().letter(entry.record.instance, entry.record.value?));
+        let result = match (letter, sim.next_at().is_none()) {
+            (Some(letter), _) if letter == guess.name() => GuessResult::Right,
+            (Some(_), _) => GuessResult::Wrong,
+            (None, true) if guess == Guess::Neither => GuessResult::Right,
+            (None, true) => GuessResult::Wrong,
+            (None, false) => GuessResult::Open,
+        };
+        Some((guess, result))
+    }
+}
