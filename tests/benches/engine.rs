@@ -1,61 +1,78 @@
-//! How fast the simulator is.
+//! What one delivery costs, by protocol, signatures and how much observers hear. See README.md.
 
-use std::time::Instant;
-
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
 use phaselab_core::crypto::Crypto;
 use phaselab_core::event::Level;
+use phaselab_core::sim::Sim;
+use phaselab_core::sim::timeline::Timeline;
 use phaselab_core::types::Time;
-use phaselab_tests::sketch::ping::{Ping, PingConfig};
-use phaselab_tests::sketch::{run_of, scenario};
+use phaselab_tests::workload::{greetings, payments, unwatched};
 
 fn main() {
-    two_phase(); if std::env::var("ONLY").is_ok() { return; }
-    for (nodes, crypto, level, ms) in [
-        (5, Crypto::Simulated, Level::None, 200_000),
-        (25, Crypto::Simulated, Level::None, 8_000),
-        (5, Crypto::Ed25519, Level::None, 2_000),
-    ] {
-        let mut scenario = scenario(nodes);
-        scenario.crypto = crypto;
-        scenario.until = Time::from_ms(ms);
-        let mut sim = run_of::<Ping>(scenario, &PingConfig::default());
-        sim.set_level(level);
-        sim.set_check_recovery(false);
-        let start = Instant::now();
-        sim.run();
-        let took = start.elapsed().as_secs_f64();
-        println!(
-            "{nodes} nodes {crypto:?} {level:?}: {} delivered in {took:.2} s: {:.0}/s",
-            sim.delivered(),
-            sim.delivered() as f64 / took
-        );
-    }
+    divan::main();
 }
 
-#[allow(dead_code)]
-fn two_phase() {
-    use phaselab_core::codec::encode;
-    use phaselab_core::protocol::ProtocolKind;
-    use phaselab_core::protocol::two_phase::{ChainSetting, SubmitEvent};
-    use phaselab_core::scenario::{Act, Scenario};
-    use phaselab_core::sim::Sim;
-    use phaselab_core::types::NodeId;
-    for crypto in [Crypto::Simulated; 6] {
-        let mut scenario = Scenario::new(ProtocolKind::TwoPhase, 5);
-        scenario.crypto = crypto;
-        scenario.until = Time::from_ms(60_000);
-        scenario.environment = encode(&ChainSetting { utxos: 2_000, ..ChainSetting::default() });
-        for n in 0..599u64 {
-            let request = SubmitEvent { event: format!("withdraw-{n}"), amount: 25, destination: None, supersedes: None };
-            scenario.at_ms(100 * n, Act::Submit { to: vec![NodeId(1 + (n % 5) as u16)], request: encode(&request) });
-        }
-        let mut sim = Sim::new(&scenario).unwrap();
-        sim.set_level(Level::None);
-        sim.set_check_recovery(false);
-        let start = Instant::now();
+/// Runs to the end; an item is one delivered message.
+fn run(bencher: Bencher<'_, '_>, sim: &Sim) {
+    let mut finished = sim.clone();
+    finished.run();
+    let delivered = ItemsCount::new(finished.delivered());
+    let runs = bencher.counter(delivered).with_inputs(|| sim.clone());
+    runs.bench_local_refs(|sim| {
         sim.run();
-        let took = start.elapsed().as_secs_f64();
-        let report = sim.report();
-        println!("{crypto:?}: {} decided, {} delivered, {} steps, {took:.3} s: {:.0} x; {:.0} delivered/s", report.decisions.len(), sim.delivered(), sim.steps(), 60.0 / took, sim.delivered() as f64 / took);
-    }
+        black_box(sim.trace_hash())
+    });
+}
+
+/// All-to-all greetings: engine, codec and envelope alone.
+#[divan::bench(args = [5, 25], sample_count = 10)]
+fn greetings_with_simulated_signatures(bencher: Bencher<'_, '_>, nodes: u16) {
+    run(bencher, &greetings(nodes, Crypto::Simulated, 400_000));
+}
+
+/// The same; each message is signed once and verified once, however many receive it.
+#[divan::bench(args = [5, 25], sample_count = 5)]
+fn greetings_with_ed25519(bencher: Bencher<'_, '_>, nodes: u16) {
+    run(bencher, &greetings(nodes, Crypto::Ed25519, 20_000));
+}
+
+/// What it costs that somebody listens, where the only events are messages.
+#[divan::bench(args = [Level::None, Level::Decisions, Level::Protocol, Level::Full], sample_count = 10)]
+fn greetings_by_level(bencher: Bencher<'_, '_>, level: Level) {
+    let mut sim = greetings(5, Crypto::Simulated, 100_000);
+    sim.set_level(level);
+    run(bencher, &sim);
+}
+
+fn signers(level: Level) -> Sim {
+    let sim = Sim::new(&payments(5, Crypto::Simulated, 10_000)).expect("a possible scenario");
+    let mut sim = unwatched(sim);
+    sim.set_level(level);
+    sim
+}
+
+/// Ten virtual seconds of two-phase with 5 signers and 100 payments.
+#[divan::bench(args = [Level::None, Level::Decisions, Level::Protocol, Level::Full], sample_count = 10)]
+fn two_phase_by_level(bencher: Bencher<'_, '_>, level: Level) {
+    run(bencher, &signers(level));
+}
+
+#[divan::bench(sample_count = 3)]
+fn two_phase_with_ed25519(bencher: Bencher<'_, '_>) {
+    let sim = Sim::new(&payments(5, Crypto::Ed25519, 10_000)).expect("a possible scenario");
+    run(bencher, &unwatched(sim));
+}
+
+/// A page that drags its cursor back by a second, with everything heard.
+#[divan::bench(sample_count = 10)]
+fn a_seek_back_by_a_second(bencher: Bencher<'_, '_>) {
+    let scenario = payments(5, Crypto::Simulated, 10_000);
+    let mut timeline = Timeline::new(&scenario).expect("a possible scenario");
+    timeline.run();
+    bencher.bench_local(|| {
+        timeline.seek_time(Time::from_ms(9_000));
+        timeline.seek_time(Time::from_ms(8_000));
+        black_box(timeline.sim().trace_hash())
+    });
 }

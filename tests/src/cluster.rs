@@ -254,9 +254,7 @@ impl Cluster {
 
     /// The phase of an event at a node.
     pub fn phase(&self, node: u16, event: &str) -> &'static str {
-        let index = self
-            .event(node, event)
-            .map_or(0, |instance| instance.phase);
+        let index = self.event(node, event).map_or(0, |instance| instance.phase);
         self.sim.spec().phases[usize::from(index)].name
     }
 
@@ -341,7 +339,12 @@ impl Cluster {
     /// # Panics
     /// If it does not.
     pub fn expect_phase(&self, event: &str, phase: &str) {
-        for id in self.sim.scenario().ids().filter(|id| self.sim.is_alive(*id)) {
+        for id in self
+            .sim
+            .scenario()
+            .ids()
+            .filter(|id| self.sim.is_alive(*id))
+        {
             let found = self.phase(id.0, event);
             assert_eq!(found, phase, "{event} at {id}\n{}", self.story());
         }

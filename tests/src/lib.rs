@@ -4,5 +4,6 @@ pub mod cluster;
 pub mod fixture;
 pub mod machine;
 pub mod sketch;
+pub mod workload;
 
 pub use cluster::Cluster;

@@ -27,17 +27,32 @@ impl Axis {
     /// An axis from one time to another. `moments` are those at which something happens, in order.
     pub fn new(from_ms: f64, to_ms: f64, moments: &[f64], at_ms: f64) -> Axis {
         let to_ms = to_ms.max(from_ms + f64::EPSILON);
-        let within = moments.iter().copied().filter(|ms| *ms > from_ms && *ms < to_ms);
-        let points: Vec<f64> = std::iter::once(from_ms).chain(within).chain([to_ms]).collect();
+        let within = moments
+            .iter()
+            .copied()
+            .filter(|ms| *ms > from_ms && *ms < to_ms);
+        let points: Vec<f64> = std::iter::once(from_ms)
+            .chain(within)
+            .chain([to_ms])
+            .collect();
         let long = ((to_ms - from_ms) * LONG_SHARE).max(LONG_MS);
         let gaps = || points.windows(2).map(|pair| pair[1] - pair[0]);
         let short: f64 = gaps().filter(|gap| *gap <= long).sum();
         let count = gaps().filter(|gap| *gap > long).count();
         // With nothing but gaps there is nothing to make room for.
-        let drawn = if short > 0.0 { (short * BREAK_SHARE).min(short / count.max(1) as f64) } else { f64::INFINITY };
+        let drawn = if short > 0.0 {
+            (short * BREAK_SHARE).min(short / count.max(1) as f64)
+        } else {
+            f64::INFINITY
+        };
         let width = |gap: f64| if gap > long { gap.min(drawn) } else { gap };
         let total: f64 = gaps().map(width).sum();
-        let mut axis = Axis { knots: vec![(from_ms, 0.0)], breaks: Vec::new(), at_ms, origin_ms: 0.0 };
+        let mut axis = Axis {
+            knots: vec![(from_ms, 0.0)],
+            breaks: Vec::new(),
+            at_ms,
+            origin_ms: 0.0,
+        };
         let mut place = 0.0;
         for pair in points.windows(2) {
             let gap = pair[1] - pair[0];
@@ -66,7 +81,10 @@ impl Axis {
     /// Where a time stands, in per cent of the width.
     pub fn percent(&self, ms: f64) -> f64 {
         let next = self.knots.partition_point(|(known, _)| *known <= ms);
-        match (next.checked_sub(1).and_then(|index| self.knots.get(index)), self.knots.get(next)) {
+        match (
+            next.checked_sub(1).and_then(|index| self.knots.get(index)),
+            self.knots.get(next),
+        ) {
             (None, _) => 0.0,
             (Some(_), None) => 100.0,
             (Some((t0, x0)), Some((t1, x1))) => x0 + (x1 - x0) * (ms - t0) / (t1 - t0),
@@ -96,12 +114,19 @@ impl Axis {
         let mut left = 0.0;
         for right in edges {
             // One stretch between two breaks: linear but for the halves of breaks at its ends.
-            let inside: Vec<&(f64, f64)> = self.knots.iter().filter(|(_, x)| *x >= left && *x <= right).collect();
+            let inside: Vec<&(f64, f64)> = self
+                .knots
+                .iter()
+                .filter(|(_, x)| *x >= left && *x <= right)
+                .collect();
             if let (Some((t0, x0)), Some((t1, x1))) = (inside.first(), inside.last()) {
                 let count = ((x1 - x0) / apart).max(1.0);
                 for ms in round_times(*t0 - self.origin_ms, *t1 - self.origin_ms, count) {
                     let x = self.percent(ms + self.origin_ms);
-                    let is_free = self.breaks.iter().all(|place| x < place - BREAK_ROOM.0 || x > place + BREAK_ROOM.1);
+                    let is_free = self
+                        .breaks
+                        .iter()
+                        .all(|place| x < place - BREAK_ROOM.0 || x > place + BREAK_ROOM.1);
                     if is_free && ticks.last().is_none_or(|(_, last)| x - last >= apart) {
                         ticks.push((ms, x));
                     }
@@ -115,10 +140,14 @@ impl Axis {
 
 fn round_times(from_ms: f64, to_ms: f64, count: f64) -> Vec<f64> {
     let rough = (to_ms - from_ms) / count;
-    let Some(step) = TICK_STEPS_MS.into_iter().find(|step| *step >= rough) else { return vec![from_ms] };
+    let Some(step) = TICK_STEPS_MS.into_iter().find(|step| *step >= rough) else {
+        return vec![from_ms];
+    };
     let first = (from_ms / step).ceil();
-    let mut times: Vec<f64> =
-        (0..TICKS_MAX).map(|index| (first + f64::from(index)) * step).take_while(|ms| *ms <= to_ms).collect();
+    let mut times: Vec<f64> = (0..TICKS_MAX)
+        .map(|index| (first + f64::from(index)) * step)
+        .take_while(|ms| *ms <= to_ms)
+        .collect();
     if times.is_empty() {
         times.push(from_ms);
     }
@@ -130,8 +159,8 @@ const TICKS_MAX: u32 = 24;
 
 /// Steps of the axis: 1, 2, 5 and on, up to a day.
 const TICK_STEPS_MS: [f64; 24] = [
-    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5,
-    72e5, 288e5, 864e5,
+    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 3e4, 6e4, 12e4,
+    3e5, 6e5, 18e5, 36e5, 72e5, 288e5, 864e5,
 ];
 
 #[cfg(test)]
@@ -143,19 +172,37 @@ mod tests {
         let axis = Axis::new(0.0, 400.0, &[70.0, 140.0, 210.0, 280.0, 350.0], 200.0);
         assert!(axis.breaks().is_empty());
         assert!((axis.cursor() - 50.0).abs() < 1e-9);
-        assert_eq!([-5.0, 0.0, 400.0, 900.0].map(|ms| axis.percent(ms).round()), [0.0, 0.0, 100.0, 100.0]);
+        assert_eq!(
+            [-5.0, 0.0, 400.0, 900.0].map(|ms| axis.percent(ms).round()),
+            [0.0, 0.0, 100.0, 100.0]
+        );
         let ticks: Vec<f64> = axis.ticks(20.0).iter().map(|(ms, _)| *ms).collect();
         assert_eq!(ticks, [0.0, 100.0, 200.0, 300.0, 400.0]);
     }
 
     #[test]
     fn a_long_wait_is_drawn_short() {
-        let axis = Axis::new(0.0, 20_300.0, &[50.0, 100.0, 150.0, 20_100.0, 20_200.0], 0.0);
+        let axis = Axis::new(
+            0.0,
+            20_300.0,
+            &[50.0, 100.0, 150.0, 20_100.0, 20_200.0],
+            0.0,
+        );
         assert_eq!(axis.breaks().len(), 1);
-        assert!(axis.percent(150.0) > 30.0, "what happens has room: {axis:?}");
+        assert!(
+            axis.percent(150.0) > 30.0,
+            "what happens has room: {axis:?}"
+        );
         assert!(axis.percent(20_100.0) - axis.percent(150.0) < 15.0);
-        assert!(axis.percent(10_000.0) < axis.percent(20_000.0), "time still goes from left to right");
-        assert!(axis.ticks(10.0).windows(2).all(|pair| pair[1].1 - pair[0].1 >= 10.0));
+        assert!(
+            axis.percent(10_000.0) < axis.percent(20_000.0),
+            "time still goes from left to right"
+        );
+        assert!(
+            axis.ticks(10.0)
+                .windows(2)
+                .all(|pair| pair[1].1 - pair[0].1 >= 10.0)
+        );
     }
 
     #[test]

@@ -28,7 +28,9 @@ fn window() -> Option<Window> {
 
 /// The part of the address after `#`.
 pub(crate) fn hash() -> String {
-    window().and_then(|window| window.location().hash().ok()).unwrap_or_default()
+    window()
+        .and_then(|window| window.location().hash().ok())
+        .unwrap_or_default()
 }
 
 /// Changes the part of the address after `#`; the page hears of it as of a link.
@@ -42,12 +44,19 @@ pub(crate) fn set_hash(hash: &str) {
 /// A parameter of the address: `?name=value`.
 pub(crate) fn query_parameter(name: &str) -> Option<String> {
     let search = window()?.location().search().ok()?;
-    web_sys::UrlSearchParams::new_with_str(&search).ok()?.get(name)
+    web_sys::UrlSearchParams::new_with_str(&search)
+        .ok()?
+        .get(name)
 }
 
 /// Whether the person asked for little motion.
 pub(crate) fn wants_little_motion() -> bool {
-    let query = window().and_then(|window| window.match_media("(prefers-reduced-motion: reduce)").ok().flatten());
+    let query = window().and_then(|window| {
+        window
+            .match_media("(prefers-reduced-motion: reduce)")
+            .ok()
+            .flatten()
+    });
     query.is_some_and(|query| query.matches())
 }
 
@@ -72,7 +81,8 @@ impl Listener {
         let closure = Closure::new(heard);
         if let Some(window) = window() {
             // A window takes listeners of any kind.
-            let _added = window.add_event_listener_with_callback(kind, closure.as_ref().unchecked_ref());
+            let _added =
+                window.add_event_listener_with_callback(kind, closure.as_ref().unchecked_ref());
         }
         Listener { kind, closure }
     }
@@ -94,7 +104,9 @@ pub(crate) struct HashListener {
 
 impl HashListener {
     pub(crate) fn new(mut heard: impl FnMut() + 'static) -> HashListener {
-        HashListener { _listener: Listener::new("hashchange", move |_| heard()) }
+        HashListener {
+            _listener: Listener::new("hashchange", move |_| heard()),
+        }
     }
 }
 

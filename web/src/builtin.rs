@@ -15,7 +15,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn find(wanted: &str) -> Option<(&'static str, Scenario)> {
     let is_meant = |name: &str| name == wanted || name.rsplit('/').next() == Some(wanted);
     let mut found = SCENARIOS.iter().filter(|(name, _)| is_meant(name));
-    let (Some((name, encoded)), None) = (found.next(), found.next()) else { return None };
+    let (Some((name, encoded)), None) = (found.next(), found.next()) else {
+        return None;
+    };
     Some((name, codec::decode(encoded).ok()?))
 }
 
@@ -27,10 +29,19 @@ mod tests {
 
     #[test]
     fn every_scenario_of_the_core_is_here_and_the_same() {
-        assert_eq!(names().collect::<Vec<_>>(), scenario::builtin().iter().map(|entry| entry.name).collect::<Vec<_>>());
+        assert_eq!(
+            names().collect::<Vec<_>>(),
+            scenario::builtin()
+                .iter()
+                .map(|entry| entry.name)
+                .collect::<Vec<_>>()
+        );
         for entry in scenario::builtin() {
             let (name, found) = find(entry.name).unwrap();
-            assert_eq!((name, found), (entry.name, scenario::parse(entry.name, entry.text).unwrap()));
+            assert_eq!(
+                (name, found),
+                (entry.name, scenario::parse(entry.name, entry.text).unwrap())
+            );
         }
         assert_eq!(find("three-signers").unwrap().0, "two-phase/three-signers");
         assert!(find("three").is_none());

@@ -101,16 +101,27 @@ mod tests {
         for (key, value) in [(5, 'a'), (1, 'b'), (9, 'c'), (5, 'd')] {
             map.insert(key, value);
         }
-        assert_eq!(map.iter().collect::<Vec<_>>(), [(&1, &'b'), (&5, &'d'), (&9, &'c')]);
+        assert_eq!(
+            map.iter().collect::<Vec<_>>(),
+            [(&1, &'b'), (&5, &'d'), (&9, &'c')]
+        );
         *map.get_or_insert_with(5, || 'x') = 'e';
-        assert_eq!((*map.get_or_insert_with(4, || 'f'), map.get(&5), map.get(&6)), ('f', Some(&'e'), None));
-        assert_eq!((map.remove(&9), map.remove(&9), map.len()), (Some('c'), None, 3));
+        assert_eq!(
+            (*map.get_or_insert_with(4, || 'f'), map.get(&5), map.get(&6)),
+            ('f', Some(&'e'), None)
+        );
+        assert_eq!(
+            (map.remove(&9), map.remove(&9), map.len()),
+            (Some('c'), None, 3)
+        );
     }
 
     #[test]
     fn a_sorted_list_stays_sorted_and_has_each_value_once() {
         let mut list = Vec::new();
-        [3, 1, 2, 3, 1].into_iter().for_each(|value| insert_sorted(&mut list, value));
+        [3, 1, 2, 3, 1]
+            .into_iter()
+            .for_each(|value| insert_sorted(&mut list, value));
         assert_eq!(list, [1, 2, 3]);
     }
 }

@@ -126,7 +126,10 @@ impl History {
 
     /// The phase and round that a node's ribbon ends with.
     pub fn last_phase(&self, node: u16, instance: InstanceId) -> Option<(u8, u32)> {
-        self.lanes.get(&node)?.last(instance).map(|span| (span.phase, span.round))
+        self.lanes
+            .get(&node)?
+            .last(instance)
+            .map(|span| (span.phase, span.round))
     }
 
     /// How many events were noted.
@@ -153,12 +156,23 @@ impl History {
         }
         let lane = self.lanes.get_or_insert_with(node, Lane::default);
         if let Some(glyph) = Glyph::of(event.kind) {
-            lane.marks.push((event.instance, Mark { at_ns, glyph, event: index }));
+            lane.marks.push((
+                event.instance,
+                Mark {
+                    at_ns,
+                    glyph,
+                    event: index,
+                },
+            ));
         }
         let at_ms = at_ns as f64 / 1e6;
         match (event.kind, event.instance) {
-            (EventKind::PhaseEntered(phase), Some(instance)) => lane.enter(at_ms, instance, phase, event.round.0),
-            (EventKind::RoundEntered, Some(instance)) => lane.enter_round(at_ms, instance, event.round.0),
+            (EventKind::PhaseEntered(phase), Some(instance)) => {
+                lane.enter(at_ms, instance, phase, event.round.0)
+            }
+            (EventKind::RoundEntered, Some(instance)) => {
+                lane.enter_round(at_ms, instance, event.round.0)
+            }
             (EventKind::Locked, Some(instance)) => lane.lock(at_ms, instance, event.value),
             (EventKind::Crashed, _) => lane.down_since = Some(at_ms),
             (EventKind::Restarted, _) => lane.up(at_ms),
@@ -170,41 +184,91 @@ impl History {
     pub fn ribbon(&self, node: u16, instance: Option<InstanceId>, is_up: bool) -> Vec<Span> {
         let unheard = Lane::default();
         let lane = self.lanes.get(&node).unwrap_or(&unheard);
-        let phases = instance.and_then(|id| lane.ribbons.get(&id)).cloned().unwrap_or_default();
+        let phases = instance
+            .and_then(|id| lane.ribbons.get(&id))
+            .cloned()
+            .unwrap_or_default();
         // A node that never started has not crashed either: it was down from the beginning.
-        let last = lane.down_since.or((!is_up).then_some(0.0)).map(|since| (since, None));
+        let last = lane
+            .down_since
+            .or((!is_up).then_some(0.0))
+            .map(|since| (since, None));
         let downs = lane.downs.iter().copied().chain(last);
         downs.fold(phases, |spans, (from_ms, to_ms)| cut(spans, from_ms, to_ms))
     }
 
     /// The glyphs of one instance, and of the node as a whole.
     pub fn marks(&self, node: u16, instance: Option<InstanceId>) -> Vec<Mark> {
-        let Some(lane) = self.lanes.get(&node) else { return Vec::new() };
+        let Some(lane) = self.lanes.get(&node) else {
+            return Vec::new();
+        };
         let belongs = |of: &Option<InstanceId>| of.is_none() || *of == instance;
-        lane.marks.iter().filter(|(of, _)| belongs(of)).map(|(_, mark)| mark.clone()).collect()
+        lane.marks
+            .iter()
+            .filter(|(of, _)| belongs(of))
+            .map(|(_, mark)| mark.clone())
+            .collect()
     }
 
     /// The last moment before a time at which any node entered a phase or round, or locked, in milliseconds.
     pub fn last_change_before(&self, ms: f64) -> Option<f64> {
         let ribbons = self.lanes.values().flat_map(|lane| lane.ribbons.values());
-        ribbons.flatten().map(|span| span.from_ms).filter(|from| *from < ms).max_by(f64::total_cmp)
+        ribbons
+            .flatten()
+            .map(|span| span.from_ms)
+            .filter(|from| *from < ms)
+            .max_by(f64::total_cmp)
     }
 }
 
 impl Lane {
     fn enter(&mut self, at_ms: f64, instance: InstanceId, phase: u8, round: u32) {
-        self.push(instance, Span { from_ms: at_ms, to_ms: None, phase, round, down: false, locked: None });
+        self.push(
+            instance,
+            Span {
+                from_ms: at_ms,
+                to_ms: None,
+                phase,
+                round,
+                down: false,
+                locked: None,
+            },
+        );
     }
 
     fn enter_round(&mut self, at_ms: f64, instance: InstanceId, round: u32) {
-        if let Some(last) = self.last(instance).filter(|last| last.round != round).cloned() {
-            self.push(instance, Span { from_ms: at_ms, to_ms: None, round, ..last });
+        if let Some(last) = self
+            .last(instance)
+            .filter(|last| last.round != round)
+            .cloned()
+        {
+            self.push(
+                instance,
+                Span {
+                    from_ms: at_ms,
+                    to_ms: None,
+                    round,
+                    ..last
+                },
+            );
         }
     }
 
     fn lock(&mut self, at_ms: f64, instance: InstanceId, value: Option<Hash32>) {
-        if let Some(last) = self.last(instance).filter(|last| last.locked != value).cloned() {
-            self.push(instance, Span { from_ms: at_ms, to_ms: None, locked: value, ..last });
+        if let Some(last) = self
+            .last(instance)
+            .filter(|last| last.locked != value)
+            .cloned()
+        {
+            self.push(
+                instance,
+                Span {
+                    from_ms: at_ms,
+                    to_ms: None,
+                    locked: value,
+                    ..last
+                },
+            );
         }
     }
 
@@ -238,19 +302,32 @@ fn cut(spans: Vec<Span>, from_ms: f64, to_ms: Option<f64>) -> Vec<Span> {
     let (mut phase, mut round, mut is_placed) = (0, 0, false);
     let mut place = |result: &mut Vec<Span>, phase, round| {
         if !std::mem::replace(&mut is_placed, true) {
-            result.push(Span { from_ms, to_ms, phase, round, down: true, locked: None });
+            result.push(Span {
+                from_ms,
+                to_ms,
+                phase,
+                round,
+                down: true,
+                locked: None,
+            });
         }
     };
     for span in spans {
         if span.from_ms < from_ms {
             (phase, round) = (span.phase, span.round);
-            result.push(Span { to_ms: Some(ends(&span).min(from_ms)).filter(|ms| ms.is_finite()), ..span.clone() });
+            result.push(Span {
+                to_ms: Some(ends(&span).min(from_ms)).filter(|ms| ms.is_finite()),
+                ..span.clone()
+            });
         }
         if ends(&span) > from_ms {
             place(&mut result, phase, round);
         }
         if ends(&span) > end {
-            result.push(Span { from_ms: span.from_ms.max(end), ..span });
+            result.push(Span {
+                from_ms: span.from_ms.max(end),
+                ..span
+            });
         }
     }
     place(&mut result, phase, round);
@@ -267,11 +344,19 @@ mod tests {
 
     fn note(history: &mut History, ms: u64, kind: EventKind, round: u32) {
         let about = (!matches!(kind, EventKind::Crashed | EventKind::Restarted)).then_some(TOPIC);
-        history.note(ms * 1_000_000, 1, &Event::new(kind, about, Round(round)).value(Some(Hash32([7; 32]))));
+        history.note(
+            ms * 1_000_000,
+            1,
+            &Event::new(kind, about, Round(round)).value(Some(Hash32([7; 32]))),
+        );
     }
 
     fn ribbon(history: &History) -> Vec<(f64, Option<f64>, u8, bool)> {
-        history.ribbon(1, Some(TOPIC), true).iter().map(|span| (span.from_ms, span.to_ms, span.phase, span.down)).collect()
+        history
+            .ribbon(1, Some(TOPIC), true)
+            .iter()
+            .map(|span| (span.from_ms, span.to_ms, span.phase, span.down))
+            .collect()
     }
 
     #[test]
@@ -281,11 +366,21 @@ mod tests {
         note(&mut history, 20, EventKind::Locked, 0);
         note(&mut history, 30, EventKind::PhaseEntered(2), 0);
         note(&mut history, 30, EventKind::PhaseEntered(3), 0);
-        let expected = [(10.0, Some(20.0), 1, false), (20.0, Some(30.0), 1, false), (30.0, None, 3, false)];
+        let expected = [
+            (10.0, Some(20.0), 1, false),
+            (20.0, Some(30.0), 1, false),
+            (30.0, None, 3, false),
+        ];
         assert_eq!(ribbon(&history), expected);
-        assert_eq!(history.ribbon(1, Some(TOPIC), true)[1].locked, Some(Hash32([7; 32])));
+        assert_eq!(
+            history.ribbon(1, Some(TOPIC), true)[1].locked,
+            Some(Hash32([7; 32]))
+        );
         assert_eq!(history.marks(1, Some(TOPIC))[0].glyph, Glyph::Lock);
-        assert_eq!([10.0, 30.0, 99.0].map(|ms| history.last_change_before(ms)), [None, Some(20.0), Some(30.0)]);
+        assert_eq!(
+            [10.0, 30.0, 99.0].map(|ms| history.last_change_before(ms)),
+            [None, Some(20.0), Some(30.0)]
+        );
     }
 
     #[test]
@@ -293,11 +388,18 @@ mod tests {
         let mut history = History::default();
         note(&mut history, 10, EventKind::PhaseEntered(1), 0);
         note(&mut history, 20, EventKind::Crashed, 0);
-        assert_eq!(ribbon(&history), [(10.0, Some(20.0), 1, false), (20.0, None, 1, true)]);
+        assert_eq!(
+            ribbon(&history),
+            [(10.0, Some(20.0), 1, false), (20.0, None, 1, true)]
+        );
         note(&mut history, 40, EventKind::Restarted, 0);
         note(&mut history, 50, EventKind::PhaseEntered(2), 0);
-        let expected =
-            [(10.0, Some(20.0), 1, false), (20.0, Some(40.0), 1, true), (40.0, Some(50.0), 1, false), (50.0, None, 2, false)];
+        let expected = [
+            (10.0, Some(20.0), 1, false),
+            (20.0, Some(40.0), 1, true),
+            (40.0, Some(50.0), 1, false),
+            (50.0, None, 2, false),
+        ];
         assert_eq!(ribbon(&history), expected);
     }
 
@@ -305,10 +407,16 @@ mod tests {
     fn a_node_that_is_down_before_it_heard_of_anything_shows_that() {
         let mut history = History::default();
         assert_eq!(history.ribbon(1, None, true), []);
-        assert!(history.ribbon(1, None, false)[0].down, "offline from the start");
+        assert!(
+            history.ribbon(1, None, false)[0].down,
+            "offline from the start"
+        );
         note(&mut history, 5, EventKind::Restarted, 0);
         assert_eq!(ribbon(&history), [(0.0, Some(5.0), 0, true)]);
         note(&mut history, 9, EventKind::Crashed, 0);
-        assert_eq!(ribbon(&history), [(0.0, Some(5.0), 0, true), (9.0, None, 0, true)]);
+        assert_eq!(
+            ribbon(&history),
+            [(0.0, Some(5.0), 0, true), (9.0, None, 0, true)]
+        );
     }
 }

@@ -2,6 +2,8 @@
 
 use phaselab_core::types::InstanceId;
 
+use crate::browser::keys::Key;
+
 mod app;
 mod events;
 mod icons;
@@ -26,6 +28,19 @@ pub(crate) enum StageAct {
     Focus(InstanceId),
     /// Moves to just after a step.
     SeekAfter(u64),
+}
+
+impl StageAct {
+    /// What a key means on any stage: a digit selects, Escape lets go.
+    fn of_key(key: &Key) -> Option<StageAct> {
+        match key.name.as_str() {
+            "Escape" => Some(StageAct::Select(None)),
+            digit if digit.len() == 1 && ("1"..="9").contains(&digit) => {
+                Some(StageAct::Select(digit.parse().ok()))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Replaces the poster.

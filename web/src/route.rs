@@ -23,9 +23,14 @@ impl Route {
         }
         let value = |name: &str| {
             let mut pairs = hash.split('&').filter_map(|pair| pair.split_once('='));
-            pairs.find(|(key, _)| *key == name).map(|(_, value)| value.replace("%2F", "/"))
+            pairs
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.replace("%2F", "/"))
         };
-        Route::Simulate { scenario: value("scenario"), seed: value("seed").and_then(|seed| seed.parse().ok()) }
+        Route::Simulate {
+            scenario: value("scenario"),
+            seed: value("seed").and_then(|seed| seed.parse().ok()),
+        }
     }
 
     /// The part after `#`.
@@ -35,7 +40,14 @@ impl Route {
             Route::Simulate { scenario, seed } => {
                 let scenario = scenario.as_ref().map(|name| format!("scenario={name}"));
                 let seed = seed.map(|seed| format!("seed={seed}"));
-                format!("#{}", scenario.into_iter().chain(seed).collect::<Vec<_>>().join("&"))
+                format!(
+                    "#{}",
+                    scenario
+                        .into_iter()
+                        .chain(seed)
+                        .collect::<Vec<_>>()
+                        .join("&")
+                )
             }
         }
     }
@@ -46,8 +58,12 @@ const ROOM_CHARS_MAX: usize = 40;
 
 /// A room's name from the address: letters, digits and dashes; anything else means the default room.
 pub fn room_name(given: Option<&str>) -> String {
-    let is_plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    let given = given.filter(|name| !name.is_empty() && name.len() <= ROOM_CHARS_MAX && is_plain(name));
+    let is_plain = |name: &str| {
+        name.chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
+    let given =
+        given.filter(|name| !name.is_empty() && name.len() <= ROOM_CHARS_MAX && is_plain(name));
     given.unwrap_or("lobby").to_owned()
 }
 
@@ -57,11 +73,27 @@ mod tests {
 
     #[test]
     fn routes_come_back_from_their_hash() {
-        let run = Route::Simulate { scenario: Some("two-phase/three-signers".to_owned()), seed: Some(9) };
-        for route in [Route::Live, run, Route::Simulate { scenario: None, seed: None }] {
+        let run = Route::Simulate {
+            scenario: Some("two-phase/three-signers".to_owned()),
+            seed: Some(9),
+        };
+        for route in [
+            Route::Live,
+            run,
+            Route::Simulate {
+                scenario: None,
+                seed: None,
+            },
+        ] {
             assert_eq!(Route::from_hash(&route.to_hash()), route);
         }
-        assert_eq!(Route::from_hash("#seed=x"), Route::Simulate { scenario: None, seed: None });
+        assert_eq!(
+            Route::from_hash("#seed=x"),
+            Route::Simulate {
+                scenario: None,
+                seed: None
+            }
+        );
     }
 
     #[test]

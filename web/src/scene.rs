@@ -127,7 +127,10 @@ pub struct FieldText {
 
 impl From<&NodeView> for NodePicture {
     fn from(view: &NodeView) -> Self {
-        NodePicture { instances: view.instances.iter().map(instance).collect(), fields: fields(&view.fields) }
+        NodePicture {
+            instances: view.instances.iter().map(instance).collect(),
+            fields: fields(&view.fields),
+        }
     }
 }
 
@@ -177,7 +180,12 @@ fn choice(view: &view::Choice) -> ChoicePicture {
 }
 
 fn fields(view: &[view::Field]) -> Vec<FieldText> {
-    view.iter().map(|field| FieldText { name: field.name.to_string(), text: field.text.clone() }).collect()
+    view.iter()
+        .map(|field| FieldText {
+            name: field.name.to_string(),
+            text: field.text.clone(),
+        })
+        .collect()
 }
 
 /// How a node's badge is drawn.
@@ -315,7 +323,10 @@ pub struct Scene {
 impl Scene {
     /// The label of a value of the instance in focus.
     pub fn label(&self, value: Hash32) -> Option<&Label> {
-        self.labels.iter().find(|(known, _)| *known == value).map(|(_, label)| label)
+        self.labels
+            .iter()
+            .find(|(known, _)| *known == value)
+            .map(|(_, label)| label)
     }
 
     /// A node.
@@ -335,17 +346,27 @@ impl Scene {
 
     /// The phase's word.
     pub fn phase_name(&self, phase: u8) -> &'static str {
-        self.spec.phases.get(usize::from(phase)).map_or("unknown", |phase| phase.name)
+        self.spec
+            .phases
+            .get(usize::from(phase))
+            .map_or("unknown", |phase| phase.name)
     }
 
     /// The value that a node stands for: decided, else locked, else what it proposed.
     pub fn stands_for(&self, node: &NodeScene) -> Option<Hash32> {
         let instance = self.focused(node)?;
         let proposed = || {
-            let own = instance.choices.iter().filter(|choice| choice.proposers.contains(&node.id));
-            own.max_by_key(|choice| choice.round).map(|choice| choice.value)
+            let own = instance
+                .choices
+                .iter()
+                .filter(|choice| choice.proposers.contains(&node.id));
+            own.max_by_key(|choice| choice.round)
+                .map(|choice| choice.value)
         };
-        instance.value.or(instance.locked.map(|(_, value)| value)).or_else(proposed)
+        instance
+            .value
+            .or(instance.locked.map(|(_, value)| value))
+            .or_else(proposed)
     }
 }
 
@@ -355,8 +376,18 @@ mod tests {
 
     #[test]
     fn a_meter_reads_as_a_sentence_and_a_flight_stays_on_its_link() {
-        let meter = MeterPicture { kind: 1, value: None, have: 2, need: 2, total: 3, segments: Vec::new() };
-        assert_eq!((meter.text().as_str(), meter.is_reached()), ("2 of 3 · needs 2", true));
+        let meter = MeterPicture {
+            kind: 1,
+            value: None,
+            have: 2,
+            need: 2,
+            total: 3,
+            segments: Vec::new(),
+        };
+        assert_eq!(
+            (meter.text().as_str(), meter.is_reached()),
+            ("2 of 3 · needs 2", true)
+        );
         let flight = FlightScene {
             from: 1,
             to: 2,
@@ -366,6 +397,9 @@ mod tests {
             shape: Shape::Lock,
             value: None,
         };
-        assert_eq!([5.0, 10.0, 15.0, 20.0, 99.0].map(|at| flight.progress(at)), [0.0, 0.0, 0.5, 1.0, 1.0]);
+        assert_eq!(
+            [5.0, 10.0, 15.0, 20.0, 99.0].map(|at| flight.progress(at)),
+            [0.0, 0.0, 0.5, 1.0, 1.0]
+        );
     }
 }

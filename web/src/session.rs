@@ -4,10 +4,10 @@
 //! before each step, so that a long run never freezes the page.
 
 use phaselab_core::event::EventKind;
+use phaselab_core::scenario::Scenario;
 use phaselab_core::sim::Sim;
 use phaselab_core::sim::log::Logged;
 use phaselab_core::sim::timeline::Timeline;
-use phaselab_core::scenario::Scenario;
 use phaselab_core::types::{Hash32, InstanceId, NodeId, Time};
 use phaselab_core::view::{Shape, ViewScope};
 
@@ -158,7 +158,9 @@ impl Session {
         let sim = self.sim();
         let mut lines = Vec::new();
         for place in (0..sim.log().len()).rev() {
-            let Some(entry) = sim.log().get(place) else { break };
+            let Some(entry) = sim.log().get(place) else {
+                break;
+            };
             if all || phaselab_core::narrate::is_told(entry.event.kind) {
                 lines.push(event_line(sim, &entry));
             }
@@ -173,22 +175,44 @@ impl Session {
     /// Everything on the stage.
     pub fn scene(&self) -> Scene {
         let sim = self.sim();
-        let scope = if usize::from(sim.scenario().nodes) <= NODES_DRAWN_MAX { ViewScope::Full } else { ViewScope::Summary };
-        let focus = self.focus.or_else(|| self.history.topics().first().copied());
+        let scope = if usize::from(sim.scenario().nodes) <= NODES_DRAWN_MAX {
+            ViewScope::Full
+        } else {
+            ViewScope::Summary
+        };
+        let focus = self
+            .focus
+            .or_else(|| self.history.topics().first().copied());
         let ids: Vec<NodeId> = sim.scenario().ids().take(NODES_DRAWN_MAX).collect();
-        let nodes: Vec<NodeScene> = ids.iter().map(|id| self.node_scene(*id, scope, focus)).collect();
+        let nodes: Vec<NodeScene> = ids
+            .iter()
+            .map(|id| self.node_scene(*id, scope, focus))
+            .collect();
         let label = |value: Hash32| Some((value, label(sim, focus?, value)?));
-        let known = nodes.iter().filter_map(|node| node.picture.instance(focus?));
+        let known = nodes
+            .iter()
+            .filter_map(|node| node.picture.instance(focus?));
         let mut values: Vec<Hash32> = Vec::new();
         for instance in known {
             let chosen = instance.choices.iter().map(|choice| choice.value);
-            let own = instance.value.into_iter().chain(instance.signed).chain(instance.locked.map(|(_, value)| value));
-            chosen.chain(own).for_each(|value| insert_sorted(&mut values, value));
+            let own = instance
+                .value
+                .into_iter()
+                .chain(instance.signed)
+                .chain(instance.locked.map(|(_, value)| value));
+            chosen
+                .chain(own)
+                .for_each(|value| insert_sorted(&mut values, value));
         }
         Scene {
             spec: sim.spec(),
             flights: self.flights(),
-            axis: Axis::new(0.0, self.horizon_ms(), self.scout.moments_ms(), self.cursor_ms),
+            axis: Axis::new(
+                0.0,
+                self.horizon_ms(),
+                self.scout.moments_ms(),
+                self.cursor_ms,
+            ),
             topics: self.topics(&nodes),
             focus,
             labels: values.into_iter().filter_map(label).collect(),
@@ -287,7 +311,9 @@ impl Session {
 
     /// Selects a node that exists, or none.
     pub fn select(&mut self, node: Option<u16>) {
-        self.selected = node.map(NodeId).filter(|id| id.0 >= 1 && id.0 <= self.scenario().nodes);
+        self.selected = node
+            .map(NodeId)
+            .filter(|id| id.0 >= 1 && id.0 <= self.scenario().nodes);
     }
 
     /// Shows another instance.
@@ -313,11 +339,16 @@ impl Session {
     }
 
     fn play(&mut self, elapsed_ms: f64, has_time: &mut dyn FnMut() -> bool) {
-        if self.story.is_holding(elapsed_ms / 1e3 * self.speed().max(1.0)) {
+        if self
+            .story
+            .is_holding(elapsed_ms / 1e3 * self.speed().max(1.0))
+        {
             return;
         }
         let per_second = self.scenario().view.pace_ms.unwrap_or(PACE_MS) as f64 * self.speed();
-        let target = self.skip_target(per_second).unwrap_or(self.cursor_ms + elapsed_ms / 1e3 * per_second);
+        let target = self
+            .skip_target(per_second)
+            .unwrap_or(self.cursor_ms + elapsed_ms / 1e3 * per_second);
         while let Some(at) = self.sim().next_at().map(to_ms).filter(|at| *at <= target) {
             let told = self.step_once();
             self.cursor_ms = at;
@@ -343,7 +374,10 @@ impl Session {
         let is_quiet = || {
             let messages = self.sim().spec().messages;
             let shape = |kind: u8| messages.get(usize::from(kind)).map(|kind| kind.shape);
-            self.sim().flights().iter().all(|flight| shape(flight.info.kind) == Some(Shape::Sync))
+            self.sim()
+                .flights()
+                .iter()
+                .all(|flight| shape(flight.info.kind) == Some(Shape::Sync))
         };
         let is_far = next - self.cursor_ms > per_second * SKIP_S;
         (is_far && is_quiet()).then_some(next - per_second * SKIP_REST_S)
@@ -427,7 +461,9 @@ impl Session {
             standing,
             place: String::new(),
             picture: NodePicture::from(&sim.view(id, scope)),
-            ribbon: self.history.ribbon(id.0, focus, standing != Standing::Crashed),
+            ribbon: self
+                .history
+                .ribbon(id.0, focus, standing != Standing::Crashed),
             marks: self.history.marks(id.0, focus),
         }
     }
@@ -435,7 +471,10 @@ impl Session {
     fn flights(&self) -> Vec<FlightScene> {
         let sim = self.sim();
         let drawn = |node: NodeId| usize::from(node.0) <= NODES_DRAWN_MAX;
-        let flights = sim.flights().into_iter().filter(|flight| drawn(flight.from) && drawn(flight.to));
+        let flights = sim
+            .flights()
+            .into_iter()
+            .filter(|flight| drawn(flight.from) && drawn(flight.to));
         let scene = |flight: phaselab_core::sim::Flight| {
             let kind = sim.spec().messages.get(usize::from(flight.info.kind))?;
             Some(FlightScene {
@@ -445,18 +484,35 @@ impl Session {
                 arrives_ms: to_ms(flight.arrives),
                 kind: kind.name,
                 shape: kind.shape,
-                value: flight.info.instance.zip(flight.info.value).and_then(|(of, value)| label(sim, of, value)),
+                value: flight
+                    .info
+                    .instance
+                    .zip(flight.info.value)
+                    .and_then(|(of, value)| label(sim, of, value)),
             })
         };
-        flights.filter_map(scene).filter(|flight| flight.sent_ms <= self.cursor_ms).collect()
+        flights
+            .filter_map(scene)
+            .filter(|flight| flight.sent_ms <= self.cursor_ms)
+            .collect()
     }
 
     fn topics(&self, nodes: &[NodeScene]) -> Vec<Topic> {
         let name = |id: &InstanceId| {
             let known = nodes.iter().find_map(|node| node.picture.instance(*id));
-            known.map_or_else(|| id.0.short().to_string(), |instance| instance.name.clone())
+            known.map_or_else(
+                || id.0.short().to_string(),
+                |instance| instance.name.clone(),
+            )
         };
-        self.history.topics().iter().map(|id| Topic { id: *id, name: name(id) }).collect()
+        self.history
+            .topics()
+            .iter()
+            .map(|id| Topic {
+                id: *id,
+                name: name(id),
+            })
+            .collect()
     }
 }
 
@@ -488,11 +544,18 @@ pub struct EventLine {
 
 /// Whether a ribbon changes: phase, round or lock.
 fn is_phase_change(kind: EventKind) -> bool {
-    matches!(kind, EventKind::PhaseEntered(_) | EventKind::RoundEntered | EventKind::Locked)
+    matches!(
+        kind,
+        EventKind::PhaseEntered(_) | EventKind::RoundEntered | EventKind::Locked
+    )
 }
 
 fn event_line(sim: &Sim, entry: &Logged) -> EventLine {
-    let label = entry.event.instance.zip(entry.event.value).and_then(|(of, value)| label(sim, of, value));
+    let label = entry
+        .event
+        .instance
+        .zip(entry.event.value)
+        .and_then(|(of, value)| label(sim, of, value));
     let letter = label.as_ref().map(|label| label.letter.as_str());
     EventLine {
         id: format!("{}.{}", entry.id.step, entry.id.index),
@@ -507,7 +570,10 @@ fn event_line(sim: &Sim, entry: &Logged) -> EventLine {
 
 fn label(sim: &Sim, instance: InstanceId, value: Hash32) -> Option<Label> {
     let letter = sim.log().letter(instance, value)?;
-    Some(Label { letter, short: value.short().to_string() })
+    Some(Label {
+        letter,
+        short: value.short().to_string(),
+    })
 }
 
 /// Milliseconds with their fraction.
@@ -559,8 +625,17 @@ mod tests {
             let mut session = Session::open(&scenario).unwrap();
             session.play_or_pause();
             finish(&mut session);
-            assert!(session.is_at_end() && !session.is_playing(), "{}", entry.name);
-            assert_eq!(session.sim().trace_hash(), sim.trace_hash(), "{}", entry.name);
+            assert!(
+                session.is_at_end() && !session.is_playing(),
+                "{}",
+                entry.name
+            );
+            assert_eq!(
+                session.sim().trace_hash(),
+                sim.trace_hash(),
+                "{}",
+                entry.name
+            );
         }
     }
 
@@ -572,14 +647,26 @@ mod tests {
             let mut drawn = Vec::new();
             while drawn.len() < 120 && !session.is_at_end() {
                 session.step();
-                drawn.push((session.scene(), session.events(true, 50), session.caption().map(str::to_owned)));
+                drawn.push((
+                    session.scene(),
+                    session.events(true, 50),
+                    session.caption().map(str::to_owned),
+                ));
             }
             for place in (0..drawn.len() as u64).rev().step_by(7) {
                 session.seek_after_step((place * 31 + 5) % drawn.len() as u64);
                 session.seek_after_step(place);
                 finish(&mut session);
-                let now = (session.scene(), session.events(true, 50), session.caption().map(str::to_owned));
-                assert!(now == drawn[place as usize], "{} after step {place}", entry.name);
+                let now = (
+                    session.scene(),
+                    session.events(true, 50),
+                    session.caption().map(str::to_owned),
+                );
+                assert!(
+                    now == drawn[place as usize],
+                    "{} after step {place}",
+                    entry.name
+                );
             }
         }
     }
@@ -619,7 +706,10 @@ mod tests {
         session.seek_ms(400.0);
         finish(&mut session);
         assert_eq!(session.cursor_ms(), 400.0);
-        assert_eq!([1, 2, 3].map(|node| phase_of(&session, node)), ["completed"; 3]);
+        assert_eq!(
+            [1, 2, 3].map(|node| phase_of(&session, node)),
+            ["completed"; 3]
+        );
         let scene = session.scene();
         let locks = &scene.focused(scene.node(1).unwrap()).unwrap().meters[1];
         assert!(locks.is_reached());
@@ -633,8 +723,16 @@ mod tests {
         finish(&mut session);
         let flights = session.scene().flights;
         assert_eq!(flights.len(), 6, "three proposals to two each");
-        assert!(flights.iter().all(|flight| flight.sent_ms <= 101.0 && flight.arrives_ms >= 101.0));
-        assert!(flights.iter().all(|flight| flight.shape == Shape::Propose && flight.value.is_some()));
+        assert!(
+            flights
+                .iter()
+                .all(|flight| flight.sent_ms <= 101.0 && flight.arrives_ms >= 101.0)
+        );
+        assert!(
+            flights
+                .iter()
+                .all(|flight| flight.shape == Shape::Propose && flight.value.is_some())
+        );
     }
 
     #[test]

@@ -209,7 +209,10 @@ impl Clustered {
         if leader != cx.id() {
             return cx.reply(client, number, Reply::Redirect(leader));
         }
-        if self.slot(Stage::Commit, transfer).is_some_and(|(_, chosen)| chosen) {
+        if self
+            .slot(Stage::Commit, transfer)
+            .is_some_and(|(_, chosen)| chosen)
+        {
             return cx.reply(client, number, Reply::Done);
         }
         if self.slot(Stage::Hold, transfer).is_none()
@@ -349,7 +352,17 @@ impl Clustered {
         }
     }
 
-    /// Repeats what may have been lost; after a restart, all that was under way.
+    /// Takes up what an earlier life had under way: what follows from chosen entries follows again.
+    fn on_start(&mut self, cx: Cx<'_, '_>) {
+        cx.set_timer((), TICK);
+        if Self::leads(cx.env()) {
+            let chosen = self.log.iter().filter(|(_, entry)| entry.chosen);
+            let chosen: Vec<Entry> = chosen.map(|(_, entry)| entry.clone()).collect();
+            chosen.iter().for_each(|entry| self.advance(cx, entry));
+        }
+    }
+
+    /// Repeats what may have been lost.
     fn on_tick(&mut self, cx: Cx<'_, '_>) {
         cx.set_timer((), TICK);
         if !Self::leads(cx.env()) {
@@ -402,7 +415,7 @@ impl Protocol for Clustered {
 
     fn handle(&mut self, cx: &mut Context<'_, Self>, input: Input<Self>) {
         match input {
-            Input::Start => cx.set_timer((), TICK),
+            Input::Start => self.on_start(cx),
             Input::Timeout(()) => self.on_tick(cx),
             Input::Message { from, message } => self.on_message(cx, from, &message),
             Input::Request {

@@ -240,12 +240,8 @@ impl Sampled {
             round: Round(self.poll),
         });
         cx.emit(Level::Decisions, || {
-            Event::new(
-                EventKind::Decided,
-                Some(Self::question()),
-                Round(self.poll),
-            )
-            .value(Some(preference.value()))
+            Event::new(EventKind::Decided, Some(Self::question()), Round(self.poll))
+                .value(Some(preference.value()))
         });
         for (client, number) in std::mem::take(&mut self.waiting) {
             cx.reply(client, number, preference);
@@ -350,7 +346,10 @@ impl Protocol for Sampled {
             instance: self.opinion.get(&ONLY).map(|_| Self::question()),
             phase: u8::from(self.decided().is_some()),
             round: Round(self.poll),
-            value: self.opinion.get(&ONLY).map(|opinion| opinion.preference.value()),
+            value: self
+                .opinion
+                .get(&ONLY)
+                .map(|opinion| opinion.preference.value()),
             have: self.streak.map_or(0, |(_, streak)| u64::from(streak)),
             need: 0,
         }

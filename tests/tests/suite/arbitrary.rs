@@ -213,7 +213,8 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
             certificate,
             signing_material
         }),
-        (vote(), vote()).prop_map(|(first, second)| Message::Equivocation(Evidence { first, second })),
+        (vote(), vote())
+            .prop_map(|(first, second)| Message::Equivocation(Evidence { first, second })),
         (vec(instance(), 0..5), any::<(u64, u64)>())
             .prop_map(|(events, since)| Message::StateSyncRequest { events, since }),
         (
@@ -280,17 +281,24 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
 /// Any report to the chain.
 pub(crate) fn report() -> impl Strategy<Value = SignedTransaction> {
     let inputs = vec((outpoint(), any::<u64>()), 0..3);
-    (instance(), inputs, vec(output(), 0..3), hash(), signatures()).prop_map(
-        |(event_id, inputs, outputs, payload, signatures)| SignedTransaction {
-            event_id,
-            transaction: phaselab_core::ledger::Transaction {
-                inputs,
-                outputs,
-                payload,
-            },
-            signatures,
-        },
+    (
+        instance(),
+        inputs,
+        vec(output(), 0..3),
+        hash(),
+        signatures(),
     )
+        .prop_map(
+            |(event_id, inputs, outputs, payload, signatures)| SignedTransaction {
+                event_id,
+                transaction: phaselab_core::ledger::Transaction {
+                    inputs,
+                    outputs,
+                    payload,
+                },
+                signatures,
+            },
+        )
 }
 
 /// Any change of the chain.

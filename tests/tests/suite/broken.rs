@@ -157,7 +157,12 @@ fn votes_again_after_a_crash(cluster: &mut Cluster) {
 
 #[test]
 fn a_vote_that_is_not_durable_is_cast_twice() {
-    breaks(quick(3), forget_all, votes_again_after_a_crash, &["one vote"]);
+    breaks(
+        quick(3),
+        forget_all,
+        votes_again_after_a_crash,
+        &["one vote"],
+    );
 }
 
 /// Two of three sign; both come back before the chain tells what they signed, and see other outputs.
@@ -300,7 +305,10 @@ fn a_node_that_recovers_another_state_is_caught_by_the_check() {
     run(|_, _| {});
     let caught = catch_unwind(|| run(forget_all)).expect_err("the store holds more than the node");
     let message = caught.downcast_ref::<String>().expect("a message");
-    assert!(message.contains("n1 would recover another state"), "{message}");
+    assert!(
+        message.contains("n1 would recover another state"),
+        "{message}"
+    );
 }
 
 fn table(name: &str) -> TableId {
@@ -368,7 +376,10 @@ fn an_equivocator_that_nobody_announced_is_seen() {
     seen.expect_broken(&["one vote"]);
     let verdicts = seen.sim().verdicts();
     let verdict = verdicts.iter().find(|verdict| verdict.name == "one vote");
-    assert!(verdict.is_some_and(|verdict| verdict.detail.contains("n3")), "{verdicts:?}");
+    assert!(
+        verdict.is_some_and(|verdict| verdict.detail.contains("n3")),
+        "{verdicts:?}"
+    );
 }
 
 fn oracle_env(scenario: &Scenario) -> Env<TwoPhase> {
@@ -396,7 +407,10 @@ fn each_promise_breaks_by_the_record_that_contradicts_it() {
     type Told<'a> = &'a [(u16, RecordKind, Option<Hash32>)];
     let cases: [(Told<'_>, &[&str]); 6] = [
         (&[(1, Signed, Some(a)), (2, Signed, Some(b))], &[]),
-        (&[(1, Signed, Some(a)), (1, Signed, Some(b))], &["one signature"]),
+        (
+            &[(1, Signed, Some(a)), (1, Signed, Some(b))],
+            &["one signature"],
+        ),
         (&[(1, Decided, Some(a))], &["validity"]),
         (
             &[(1, Decided, Some(a)), (2, Decided, Some(b))],
@@ -413,8 +427,14 @@ fn each_promise_breaks_by_the_record_that_contradicts_it() {
         for (node, kind, value) in told {
             oracle.on_record(Time::ZERO, NodeId(*node), &record(*kind, *value));
         }
-        let broken = oracle.verdicts().into_iter().filter(|verdict| !verdict.holds);
-        assert_eq!(broken.map(|verdict| verdict.name).collect::<Vec<_>>(), promises);
+        let broken = oracle
+            .verdicts()
+            .into_iter()
+            .filter(|verdict| !verdict.holds);
+        assert_eq!(
+            broken.map(|verdict| verdict.name).collect::<Vec<_>>(),
+            promises
+        );
         assert_eq!(oracle.holds(), promises.is_empty());
     }
 }
@@ -442,7 +462,10 @@ fn an_event_that_never_ends_is_seen() {
     assert!(run(true).0);
     let (holds, detail) = run(false);
     assert!(!holds);
-    assert!((1..=4).all(|node| detail.contains(&format!("n{node}"))), "{detail}");
+    assert!(
+        (1..=4).all(|node| detail.contains(&format!("n{node}"))),
+        "{detail}"
+    );
 }
 
 /// A world that remembers something between runs, as a global would.
@@ -489,7 +512,10 @@ fn a_run_that_depends_on_anything_else_has_another_hash() {
             world = Box::new(Haunted(world));
         }
         let genesis = simulated_genesis(&scenario);
-        let nodes = scenario.protocol.cluster(&genesis).expect("a sound genesis");
+        let nodes = scenario
+            .protocol
+            .cluster(&genesis)
+            .expect("a sound genesis");
         let mut sim = Sim::with_parts(scenario.clone(), nodes, world).expect("nodes");
         sim.run_until(Time::ZERO);
         let mut cluster = Cluster::from(sim);
@@ -513,7 +539,8 @@ fn a_proof_of_something_else_releases_nothing() {
         let entropy = |_| Prng::new(7, "test", 0, 0);
         Node::open(env, &Rows::default(), entropy).expect("an empty store")
     };
-    let release = |output: phaselab_core::replica::Output, proof: &phaselab_core::store::Durable| {
+    let release = |output: phaselab_core::replica::Output,
+                   proof: &phaselab_core::store::Durable| {
         let call = AssertUnwindSafe(|| output.after_persist(proof));
         catch_unwind(call).is_ok()
     };

@@ -84,7 +84,9 @@ fn a_lossy_run_gives_one_hash() {
     assert_eq!(one.trace_hash(), two.trace_hash());
     assert_eq!(one.report(), two.report());
     assert!(one.faults().len() > 4, "{:?}", one.faults());
-    let seeds: BTreeSet<Hash32> = (11..15).map(|seed| finished(&lossy(seed)).trace_hash()).collect();
+    let seeds: BTreeSet<Hash32> = (11..15)
+        .map(|seed| finished(&lossy(seed)).trace_hash())
+        .collect();
     assert_eq!(seeds.len(), 4, "another seed is another run");
 }
 
@@ -106,16 +108,17 @@ fn the_hash_covers_every_part_of_a_run() {
 
 #[test]
 fn watching_changes_nothing() {
-    let hashes: BTreeSet<(Hash32, u64)> = [Level::None, Level::Decisions, Level::Protocol, Level::Full]
-        .into_iter()
-        .map(|level| {
-            let mut sim = sim(&lossy(12));
-            sim.set_level(level);
-            sim.run();
-            assert_eq!(sim.log().is_empty(), level == Level::None);
-            (sim.trace_hash(), sim.steps())
-        })
-        .collect();
+    let hashes: BTreeSet<(Hash32, u64)> =
+        [Level::None, Level::Decisions, Level::Protocol, Level::Full]
+            .into_iter()
+            .map(|level| {
+                let mut sim = sim(&lossy(12));
+                sim.set_level(level);
+                sim.run();
+                assert_eq!(sim.log().is_empty(), level == Level::None);
+                (sim.trace_hash(), sim.steps())
+            })
+            .collect();
     assert_eq!(hashes.len(), 1);
     let mut watched = sim(&lossy(12));
     while watched.step().is_some() {
@@ -227,7 +230,11 @@ fn a_run_that_was_changed_by_hand_replays() {
     assert_ne!(changed.trace_hash(), before);
     let by_hand: Vec<_> = changed.interventions_by_hand().to_vec();
     let done: Vec<At> = by_hand.iter().map(|entry| entry.at).collect();
-    assert_eq!(done, [At::Step(400), At::Step(500), At::Step(650)], "700 was forgotten");
+    assert_eq!(
+        done,
+        [At::Step(400), At::Step(500), At::Step(650)],
+        "700 was forgotten"
+    );
 
     let mut scenario = lossy(15);
     scenario.interventions.extend(by_hand);
@@ -248,7 +255,10 @@ fn what_was_done_by_hand_survives_seeking() {
     assert!(timeline.sim().is_alive(NodeId(4)), "not crashed yet");
     timeline.run();
     assert!(!timeline.sim().is_alive(NodeId(4)));
-    assert_eq!((timeline.sim().trace_hash(), timeline.sim().steps()), (hash, steps));
+    assert_eq!(
+        (timeline.sim().trace_hash(), timeline.sim().steps()),
+        (hash, steps)
+    );
     assert_eq!(timeline.sim().interventions_by_hand().len(), 1);
 }
 
@@ -294,7 +304,10 @@ fn a_changed_trace_names_the_steps_that_differ() {
     let mut bent = trace.clone();
     bent.trace_hash.0[31] ^= 1;
     let last = trace.steps - 1;
-    assert_eq!(replay(&bent), Some((last - last % DIGEST_STEPS, trace.steps)));
+    assert_eq!(
+        replay(&bent),
+        Some((last - last % DIGEST_STEPS, trace.steps))
+    );
     let mut bent = trace.clone();
     bent.steps += 5;
     assert!(replay(&bent).is_some());

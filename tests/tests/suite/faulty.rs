@@ -66,8 +66,16 @@ fn one_equivocator_of_three_forks_profile_a() {
 
     cluster.expect_broken(&["agreement"]);
     let decided = cluster.decided(&event);
-    let deciders = |node| decided.values().filter(move |nodes| nodes.contains(&NodeId(node)));
-    assert_eq!((deciders(2).count(), deciders(3).count()), (1, 1), "{decided:?}");
+    let deciders = |node| {
+        decided
+            .values()
+            .filter(move |nodes| nodes.contains(&NodeId(node)))
+    };
+    assert_eq!(
+        (deciders(2).count(), deciders(3).count()),
+        (1, 1),
+        "{decided:?}"
+    );
     let verdict = &cluster.sim().verdicts()[0];
     for part in ["n2", "n3", "decided"] {
         assert!(verdict.detail.contains(part), "{}", verdict.detail);
@@ -102,7 +110,11 @@ fn an_equivocator_among_equal_views_is_caught() {
     cluster.run_ms(4_000);
     let evidence = cluster.events(EventKind::Evidence);
     assert!(!evidence.is_empty(), "{}", cluster.story());
-    assert!(evidence.iter().all(|entry| entry.event.peer == Some(NodeId(3))));
+    assert!(
+        evidence
+            .iter()
+            .all(|entry| entry.event.peer == Some(NodeId(3)))
+    );
     let counted = [1, 2].map(|node| cluster.counter(node, "two_phase_equivocations_total"));
     assert_eq!(counted, [1, 1], "once each, and told to everyone");
     assert_eq!(cluster.decided("withdraw-1").len(), 0);
@@ -151,11 +163,19 @@ fn a_delaying_node_is_four_seconds_late() {
     cluster.submit("withdraw-1");
     cluster.run_ms(30);
     let flights = cluster.sim().flights();
-    let (late, others): (Vec<_>, Vec<_>) = flights.iter().partition(|flight| flight.from == NodeId(2));
+    let (late, others): (Vec<_>, Vec<_>) =
+        flights.iter().partition(|flight| flight.from == NodeId(2));
     assert!(!late.is_empty() && !others.is_empty());
     let travel = |flight: &&phaselab_core::sim::Flight| flight.arrives.since(flight.sent);
-    assert!(late.iter().all(|flight| travel(flight) >= Duration::from_ms(4_000)));
-    assert!(others.iter().all(|flight| travel(flight) < Duration::from_ms(100)));
+    assert!(
+        late.iter()
+            .all(|flight| travel(flight) >= Duration::from_ms(4_000))
+    );
+    assert!(
+        others
+            .iter()
+            .all(|flight| travel(flight) < Duration::from_ms(100))
+    );
     cluster.run();
     cluster.expect_agreement();
     cluster.expect_phase("withdraw-1", "completed");
@@ -197,7 +217,10 @@ fn forgeries_are_refused_and_change_nothing() {
                 "forgeries are refused for nothing else"
             );
         }
-        assert!(forging.events(EventKind::Evidence).is_empty(), "nobody is framed");
+        assert!(
+            forging.events(EventKind::Evidence).is_empty(),
+            "nobody is framed"
+        );
     }
 }
 
@@ -210,12 +233,20 @@ fn a_forgetful_node_can_break_agreement_and_is_told_apart() {
     cluster.run_ms(3_000);
     cluster.expect_agreement();
     assert_eq!(cluster.phase(1, "withdraw-1"), "completed");
-    let life = |cluster: &Cluster| cluster.sim().replica(NodeId(2)).map(|node| node.incarnation());
+    let life = |cluster: &Cluster| {
+        cluster
+            .sim()
+            .replica(NodeId(2))
+            .map(|node| node.incarnation())
+    };
     let before = life(&cluster);
 
     cluster.partition(&[&[1], &[2, 3]]);
     cluster.lie(2, Behaviour::Amnesia);
-    assert!(life(&cluster) > before, "another life, not the same one again");
+    assert!(
+        life(&cluster) > before,
+        "another life, not the same one again"
+    );
     assert_eq!(cluster.event(2, "withdraw-1"), None, "it forgot");
     cluster.restart(3);
     cluster.submit_to(&[2, 3], "withdraw-1");

@@ -59,10 +59,7 @@ fn what_signatures_cover_is_frozen() {
     ] {
         let vote = fixture::vote(&env, kind, 3, value);
         let name = format!("preimage of {kind:?}, {}", value.map_or("nil", |_| "value"));
-        hash(
-            &name,
-            &vote.ballot.preimage(&env.genesis, TwoPhase::TAG),
-        );
+        hash(&name, &vote.ballot.preimage(&env.genesis, TwoPhase::TAG));
     }
     hash(
         "preimage of a partial signature",
@@ -93,7 +90,11 @@ fn the_rows_of_a_store_are_frozen() {
     for table in TwoPhase::TABLES {
         writeln!(text, "{}", table.name).expect("writing to a string");
         let rows: Vec<_> = machine.rows().table(table.id).collect();
-        assert!(!rows.is_empty(), "{}: the event touches every table", table.name);
+        assert!(
+            !rows.is_empty(),
+            "{}: the event touches every table",
+            table.name
+        );
         for (key, value) in rows {
             line(&mut text, &hex(key), value);
         }

@@ -30,9 +30,8 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         amount.clone().prop_map(Attempt::Pay),
         any::<Index>().prop_map(Attempt::PayAgain),
         (places(), vec(1..60u64, 0..4)).prop_map(|(from, to)| Attempt::Spend(from, to)),
-        (places(), amount.clone(), amount).prop_map(|(from, claim, out)| Attempt::Steal(
-            from, claim, out
-        )),
+        (places(), amount.clone(), amount)
+            .prop_map(|(from, claim, out)| Attempt::Steal(from, claim, out)),
         any::<Index>().prop_map(Attempt::Replay),
     ]
 }

@@ -183,7 +183,10 @@ fn whatever_passes_the_check_can_be_run() {
             broken.push(*name);
         }
     }
-    assert!(broken.is_empty(), "passed the check and crashed: {broken:#?}");
+    assert!(
+        broken.is_empty(),
+        "passed the check and crashed: {broken:#?}"
+    );
 }
 
 /// The same through the front door: TOML holds integers of 63 bits.

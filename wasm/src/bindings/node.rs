@@ -43,19 +43,25 @@ impl LiveNode {
         #[wasm_bindgen(unchecked_param_type = "LiveNodeOptions")] options: JsValue,
     ) -> Result<LiveNode, JsError> {
         let room = convert::text(&options, "room")?;
-        let (genesis, kind) = decode_genesis(&convert::bytes(&options, "genesis")?).map_err(error)?;
+        let (genesis, kind) =
+            decode_genesis(&convert::bytes(&options, "genesis")?).map_err(error)?;
         let nodes = genesis.members.len() as u16;
         let id = convert::node_id(field(&options, "node").as_f64().unwrap_or_default(), nodes)?;
         let secret = Secret::from_bytes(&convert::bytes(&options, "secret")?)
             .ok_or_else(|| error("secret: expected 32 bytes"))?;
         let rows = convert::rows(&options)?;
-        let mut host = Host::open(&genesis, id, &secret, &rows, system_entropy()?).map_err(error)?;
+        let mut host =
+            Host::open(&genesis, id, &secret, &rows, system_entropy()?).map_err(error)?;
         let store: Rc<dyn Store> = match convert::function(&options, "commit")? {
             Some(commit) => Rc::new(CallbackStore { commit }),
             None => Rc::new(MemoryStore::new(rows)),
         };
         let on_event = convert::function(&options, "onEvent")?;
-        host.replica_mut().set_level(if on_event.is_some() { Level::Full } else { Level::None });
+        host.replica_mut().set_level(if on_event.is_some() {
+            Level::Full
+        } else {
+            Level::None
+        });
         let watcher = Rc::new(Watcher {
             kind,
             on_event,
@@ -66,11 +72,18 @@ impl LiveNode {
         });
         let created_ms = number_from_js(&field(&options, "createdMs")).unwrap_or(0);
         let clock = Clock::since(created_ms);
-        let node = Node::start(&room, &genesis, host, clock, store, watcher.clone()).map_err(error)?;
+        let node =
+            Node::start(&room, &genesis, host, clock, store, watcher.clone()).map_err(error)?;
         let [a, b, c, d, e, f, ..] = system_entropy()?;
         // 48 random bits: a client of its own for each life, exact as a number.
         let client = ClientId(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]));
-        Ok(LiveNode { node, kind, watcher, client, requests: Cell::new(0) })
+        Ok(LiveNode {
+            node,
+            kind,
+            watcher,
+            client,
+            requests: Cell::new(0),
+        })
     }
 
     /// The node's number.
@@ -94,7 +107,8 @@ impl LiveNode {
     /// The node in full.
     #[wasm_bindgen(unchecked_return_type = "NodeView")]
     pub fn view(&self) -> Result<JsValue, JsError> {
-        self.node.with(|host, _| to_js(&host.replica().view(ViewScope::Full)))
+        self.node
+            .with(|host, _| to_js(&host.replica().view(ViewScope::Full)))
     }
 
     /// Asks this node: a request's TOML, such as `event = "withdraw-1"` and `amount = 25` on lines of their own. Resolves
@@ -108,7 +122,10 @@ impl LiveNode {
         let number = self.requests.get() + 1;
         self.requests.set(number);
         let promise = Promise::new(&mut |resolve, reject| {
-            self.watcher.asked.borrow_mut().insert((self.client, number), (resolve, reject));
+            self.watcher
+                .asked
+                .borrow_mut()
+                .insert((self.client, number), (resolve, reject));
         });
         self.node.request(self.client, number, &request);
         Ok(promise)
@@ -129,11 +146,15 @@ struct CallbackStore {
 impl Store for CallbackStore {
     fn commit(&self, batch: WriteBatch) -> Commit {
         let writes: Array = batch.writes().iter().map(write_to_js).collect();
-        let called = self.commit.call2(&JsValue::UNDEFINED, &writes, &batch.incarnation().0.into());
+        let called = self
+            .commit
+            .call2(&JsValue::UNDEFINED, &writes, &batch.incarnation().0.into());
         Box::pin(async move {
             let failed = |thrown: JsValue| StoreError::Failed(message(&thrown));
             let promise = called.map_err(failed)?;
-            JsFuture::from(Promise::resolve(&promise)).await.map_err(failed)?;
+            JsFuture::from(Promise::resolve(&promise))
+                .await
+                .map_err(failed)?;
             Ok(batch.durable())
         })
     }
@@ -155,10 +176,13 @@ impl Watcher {
     fn letter(&self, instance: Option<InstanceId>, value: Option<Hash32>) -> Option<String> {
         let mut letters = self.letters.borrow_mut();
         let (values, value) = (letters.entry(instance?).or_default(), value?);
-        let place = values.iter().position(|known| *known == value).unwrap_or_else(|| {
-            values.push(value);
-            values.len() - 1
-        });
+        let place = values
+            .iter()
+            .position(|known| *known == value)
+            .unwrap_or_else(|| {
+                values.push(value);
+                values.len() - 1
+            });
         Some(letter_at(place))
     }
 
@@ -169,7 +193,14 @@ impl Watcher {
         for (index, event) in released.events.iter().enumerate() {
             let letter = self.letter(event.instance, event.value);
             let index = u16::try_from(index).unwrap_or(u16::MAX);
-            if let Ok(object) = to_js(&EventObject::new((step, index), at, id, event, letter, self.kind.spec())) {
+            if let Ok(object) = to_js(&EventObject::new(
+                (step, index),
+                at,
+                id,
+                event,
+                letter,
+                self.kind.spec(),
+            )) {
                 // A listener's exception is its own affair.
                 let _thrown = on_event.call1(&JsValue::UNDEFINED, &object);
             }
@@ -177,8 +208,12 @@ impl Watcher {
     }
 
     fn settle(&self, client: ClientId, number: u64, reply: &[u8]) {
-        let Some(view) = self.kind.read_reply(reply).filter(|view| view.last) else { return };
-        let Some((resolve, reject)) = self.asked.borrow_mut().remove(&(client, number)) else { return };
+        let Some(view) = self.kind.read_reply(reply).filter(|view| view.last) else {
+            return;
+        };
+        let Some((resolve, reject)) = self.asked.borrow_mut().remove(&(client, number)) else {
+            return;
+        };
         let _settled = match to_js(&view) {
             Ok(object) => resolve.call1(&JsValue::UNDEFINED, &object),
             Err(error) => reject.call1(&JsValue::UNDEFINED, &error.into()),

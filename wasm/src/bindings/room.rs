@@ -18,22 +18,38 @@ use crate::live::wire::{field, message, number_from_js, object};
 
 /// What the nodes of a new room agree on before the first message, with fresh keys.
 #[wasm_bindgen(js_name = createRoom, unchecked_return_type = "Room")]
-pub fn create_room(#[wasm_bindgen(unchecked_param_type = "RoomOptions")] options: JsValue) -> Result<JsValue, JsError> {
+pub fn create_room(
+    #[wasm_bindgen(unchecked_param_type = "RoomOptions")] options: JsValue,
+) -> Result<JsValue, JsError> {
     let kind: ProtocolKind = protocol(&convert::text(&options, "protocol")?)?;
-    let nodes = number_from_js(&field(&options, "nodes")).and_then(|nodes| u16::try_from(nodes).ok()).unwrap_or(0);
+    let nodes = number_from_js(&field(&options, "nodes"))
+        .and_then(|nodes| u16::try_from(nodes).ok())
+        .unwrap_or(0);
     let config = field(&options, "config").as_string();
-    let config = config.map(|text| kind.parse_config("config", &text)).transpose().map_err(error)?;
+    let config = config
+        .map(|text| kind.parse_config("config", &text))
+        .transpose()
+        .map_err(error)?;
     // One draw that may fail; the rest follows from it.
     let seed = system_entropy()?;
     let mut drawn = 0;
     let mut entropy = || {
         drawn += 1;
-        phaselab_core::crypto::Transcript::new("phaselab 2026-11 room entropy").bytes(&seed).u32(drawn).finish().0
+        phaselab_core::crypto::Transcript::new("phaselab 2026-11 room entropy")
+            .bytes(&seed)
+            .u32(drawn)
+            .finish()
+            .0
     };
     let created_ms = js_sys::Date::now() as u64;
-    let room = Room::create(kind, "room", nodes, config, created_ms, &mut entropy).map_err(error)?;
+    let room =
+        Room::create(kind, "room", nodes, config, created_ms, &mut entropy).map_err(error)?;
     let bytes = |bytes: &[u8]| JsValue::from(Uint8Array::from(bytes));
-    let secrets: Array = room.secrets.iter().map(|secret| bytes(&secret.to_bytes())).collect();
+    let secrets: Array = room
+        .secrets
+        .iter()
+        .map(|secret| bytes(&secret.to_bytes()))
+        .collect();
     Ok(object(&[
         ("genesis", &bytes(&encode_genesis(&room.genesis))),
         ("genesisHash", &room.genesis.hash().to_string().into()),
@@ -91,7 +107,9 @@ fn save_with(save: Function) -> SaveFn {
         Box::pin(async move {
             let failed = |thrown: JsValue| StoreError::Failed(message(&thrown));
             let promise = called.map_err(failed)?;
-            JsFuture::from(Promise::resolve(&promise)).await.map_err(failed)?;
+            JsFuture::from(Promise::resolve(&promise))
+                .await
+                .map_err(failed)?;
             Ok(())
         })
     })

@@ -16,10 +16,15 @@ pub fn start() {
 /// The scenarios that are built in, in the order in which they are shown.
 #[wasm_bindgen(unchecked_return_type = "ScenarioSummary[]")]
 pub fn scenarios() -> Result<JsValue, JsError> {
-    let parsed: Result<Vec<Scenario>, _> =
-        scenario::builtin().iter().map(|entry| scenario::parse(entry.name, entry.text)).collect();
+    let parsed: Result<Vec<Scenario>, _> = scenario::builtin()
+        .iter()
+        .map(|entry| scenario::parse(entry.name, entry.text))
+        .collect();
     let parsed = parsed.map_err(error)?;
-    let summaries = scenario::builtin().iter().zip(&parsed).map(|(entry, parsed)| Summary::new(parsed, entry.name));
+    let summaries = scenario::builtin()
+        .iter()
+        .zip(&parsed)
+        .map(|(entry, parsed)| Summary::new(parsed, entry.name));
     to_js(&summaries.collect::<Vec<_>>())
 }
 
@@ -38,15 +43,23 @@ pub(super) fn resolve(text: &str) -> Result<Scenario, JsError> {
     if text.contains(['\n', '=']) {
         return scenario::parse(FILE, text).map_err(error);
     }
-    let entry = scenario::find(text)
-        .map_err(|known| error(format!("no scenario \"{text}\"; expected one of {}", known.join(", "))))?;
+    let entry = scenario::find(text).map_err(|known| {
+        error(format!(
+            "no scenario \"{text}\"; expected one of {}",
+            known.join(", ")
+        ))
+    })?;
     scenario::parse(entry.name, entry.text).map_err(error)
 }
 
 /// A protocol by its name.
 pub(super) fn protocol(name: &str) -> Result<ProtocolKind, JsError> {
-    ProtocolKind::from_name(name)
-        .ok_or_else(|| error(format!("no protocol \"{name}\"; expected one of {}", ProtocolKind::names().join(", "))))
+    ProtocolKind::from_name(name).ok_or_else(|| {
+        error(format!(
+            "no protocol \"{name}\"; expected one of {}",
+            ProtocolKind::names().join(", ")
+        ))
+    })
 }
 
 /// Entropy of the system.
@@ -86,7 +99,11 @@ impl<'a> Summary<'a> {
             protocol: scenario.protocol.name(),
             rules: scenario.rules.name(),
             nodes: scenario.nodes,
-            seed: if is_exact { Seed::Number(scenario.seed) } else { Seed::Text(scenario.seed.to_string()) },
+            seed: if is_exact {
+                Seed::Number(scenario.seed)
+            } else {
+                Seed::Text(scenario.seed.to_string())
+            },
             until_ms: scenario.until.as_ms(),
             crypto: scenario.crypto.name(),
             source: &scenario.source,

@@ -33,7 +33,9 @@ impl Simulation {
         if let Some(seed) = seed(&field(&options, "seed"))? {
             scenario.seed = seed;
         }
-        Ok(Simulation { timeline: Timeline::new(&scenario).map_err(error)? })
+        Ok(Simulation {
+            timeline: Timeline::new(&scenario).map_err(error)?,
+        })
     }
 
     /// One step forward: `{ step, at_ms, node }`, or `undefined` at the end of the run.
@@ -41,7 +43,11 @@ impl Simulation {
     pub fn step(&mut self) -> Result<JsValue, JsError> {
         match self.timeline.step() {
             None => Ok(JsValue::UNDEFINED),
-            Some(stepped) => to_js(&SteppedObject { step: stepped.step, at_ms: ms(stepped.at), node: stepped.node }),
+            Some(stepped) => to_js(&SteppedObject {
+                step: stepped.step,
+                at_ms: ms(stepped.at),
+                node: stepped.node,
+            }),
         }
     }
 
@@ -108,15 +114,23 @@ impl Simulation {
     #[wasm_bindgen(unchecked_return_type = "Glance[]")]
     pub fn glances(&self) -> Result<JsValue, JsError> {
         let sim = self.sim();
-        let glances: Vec<GlanceObject> = sim.scenario().ids().map(|node| GlanceObject::new(sim, node)).collect();
+        let glances: Vec<GlanceObject> = sim
+            .scenario()
+            .ids()
+            .map(|node| GlanceObject::new(sim, node))
+            .collect();
         to_js(&glances)
     }
 
     /// The messages on their way, in order of arrival.
     #[wasm_bindgen(unchecked_return_type = "Flight[]")]
     pub fn flights(&self) -> Result<JsValue, JsError> {
-        let flights: Vec<FlightObject> =
-            self.sim().flights().iter().map(|flight| FlightObject::new(self.sim(), flight)).collect();
+        let flights: Vec<FlightObject> = self
+            .sim()
+            .flights()
+            .iter()
+            .map(|flight| FlightObject::new(self.sim(), flight))
+            .collect();
         to_js(&flights)
     }
 
@@ -129,9 +143,20 @@ impl Simulation {
                 (Some(instance), Some(value)) => sim.log().letter(instance, value),
                 _ => None,
             };
-            EventObject::new((entry.id.step, entry.id.index), entry.at, entry.node, &entry.event, letter, sim.spec())
+            EventObject::new(
+                (entry.id.step, entry.id.index),
+                entry.at,
+                entry.node,
+                &entry.event,
+                letter,
+                sim.spec(),
+            )
         };
-        let events = sim.log().iter_from(from.max(0.0) as usize).take(max.max(0.0) as usize).map(object);
+        let events = sim
+            .log()
+            .iter_from(from.max(0.0) as usize)
+            .take(max.max(0.0) as usize)
+            .map(object);
         to_js(&events.collect::<Vec<_>>())
     }
 
@@ -140,11 +165,17 @@ impl Simulation {
     pub fn report(&self) -> Result<JsValue, JsError> {
         let mut report = self.sim().report();
         // The command line hears less, and counts what it hears.
-        report.events = self.sim().log().iter().filter(|entry| !is_of_full_level(entry.event.kind)).count() as u64;
+        report.events = self
+            .sim()
+            .log()
+            .iter()
+            .filter(|entry| !is_of_full_level(entry.event.kind))
+            .count() as u64;
         // A seed may be larger than a number holds exactly; JSON.parse rounds it, and so does this.
         let seed = std::mem::take(&mut report.seed);
         let object = to_js(&report)?;
-        Reflect::set(&object, &"seed".into(), &(seed as f64).into()).map_err(|_| error("the report is not an object"))?;
+        Reflect::set(&object, &"seed".into(), &(seed as f64).into())
+            .map_err(|_| error("the report is not an object"))?;
         Ok(object)
     }
 
@@ -163,7 +194,10 @@ impl Simulation {
 /// Whether only observers of [`Level::Full`](phaselab_core::event::Level::Full) hear of it.
 fn is_of_full_level(kind: EventKind) -> bool {
     use EventKind::{MessageDelivered, MessageDropped, MessageSent, TimerFired};
-    matches!(kind, MessageSent(_) | MessageDelivered(_) | MessageDropped(_) | TimerFired)
+    matches!(
+        kind,
+        MessageSent(_) | MessageDelivered(_) | MessageDropped(_) | TimerFired
+    )
 }
 
 fn time(ms: f64) -> Time {
@@ -172,10 +206,17 @@ fn time(ms: f64) -> Time {
 
 /// Reads one intervention as an entry of a file that holds nothing else.
 fn parse_act(scenario: &Scenario, toml: &str) -> Result<Act, JsError> {
-    let head = format!("protocol = \"{}\"\nnodes = {}\n[[at]]\nstep = 0\n", scenario.protocol.name(), scenario.nodes);
+    let head = format!(
+        "protocol = \"{}\"\nnodes = {}\n[[at]]\nstep = 0\n",
+        scenario.protocol.name(),
+        scenario.nodes
+    );
     let head_lines = head.lines().count();
     let parsed = scenario::parse("intervention", &format!("{head}{toml}")).map_err(|refused| {
-        let line = refused.line.filter(|line| *line > head_lines).map(|line| format!("line {}: ", line - head_lines));
+        let line = refused
+            .line
+            .filter(|line| *line > head_lines)
+            .map(|line| format!("line {}: ", line - head_lines));
         error(format!("{}{}", line.unwrap_or_default(), refused.message))
     })?;
     let mut entries = parsed.interventions.into_iter();
@@ -213,12 +254,23 @@ struct GlanceFields {
 
 impl GlanceObject {
     fn new(sim: &Sim, node: NodeId) -> GlanceObject {
-        let Glance { instance, phase, round, value, have, need } = sim.glance(node);
+        let Glance {
+            instance,
+            phase,
+            round,
+            value,
+            have,
+            need,
+        } = sim.glance(node);
         GlanceObject {
             node,
             alive: sim.is_alive(node),
             byzantine: sim.is_byzantine(node),
-            phase: sim.spec().phases.get(usize::from(phase)).map_or("", |phase| phase.name),
+            phase: sim
+                .spec()
+                .phases
+                .get(usize::from(phase))
+                .map_or("", |phase| phase.name),
             glance: GlanceFields {
                 instance: instance.map(|id| id.to_string()),
                 round: round.0,
@@ -246,7 +298,12 @@ struct FlightObject {
 
 impl FlightObject {
     fn new(sim: &Sim, flight: &Flight) -> FlightObject {
-        let MessageInfo { kind, instance, round, value } = flight.info;
+        let MessageInfo {
+            kind,
+            instance,
+            round,
+            value,
+        } = flight.info;
         let kind = sim.spec().messages.get(usize::from(kind));
         FlightObject {
             from: flight.from,
@@ -258,7 +315,9 @@ impl FlightObject {
             instance: instance.map(|id| id.to_string()),
             round: round.0,
             value: value.map(|value| value.to_string()),
-            letter: instance.zip(value).and_then(|(instance, value)| sim.log().letter(instance, value)),
+            letter: instance
+                .zip(value)
+                .and_then(|(instance, value)| sim.log().letter(instance, value)),
         }
     }
 }

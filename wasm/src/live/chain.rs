@@ -36,7 +36,9 @@ impl Chain {
         let kind = ProtocolKind::from_tag(genesis.protocol)
             .ok_or_else(|| format!("no protocol has the tag {}", genesis.protocol))?;
         let members: Vec<NodeId> = genesis.members.iter().map(|member| member.id).collect();
-        let seed = codec::encode(&genesis.hash()).first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let seed = codec::encode(&genesis.hash())
+            .first_chunk()
+            .map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let setting = kind.default_environment();
         let mut environment = kind
             .environment_of(&setting, genesis, seed)
@@ -44,7 +46,13 @@ impl Chain {
         if let Some(saved) = saved {
             environment.restore(saved)?;
         }
-        Ok(Chain { environment, members, unsaved: Vec::new(), saving: None, is_dirty: true })
+        Ok(Chain {
+            environment,
+            members,
+            unsaved: Vec::new(),
+            saving: None,
+            is_dirty: true,
+        })
     }
 
     /// Shows every node the whole view, as after a start.
@@ -83,7 +91,8 @@ impl Chain {
         }
         self.is_dirty = true;
         let facts = self.environment.poll(now);
-        self.unsaved.extend(facts.into_iter().map(|(node, fact)| Told::Fact(node, fact)));
+        self.unsaved
+            .extend(facts.into_iter().map(|(node, fact)| Told::Fact(node, fact)));
     }
 
     /// When something happens next of itself.
@@ -114,14 +123,27 @@ mod tests {
 
     #[test]
     fn nothing_is_said_before_it_is_saved_and_the_state_comes_back() {
-        let room = Room::create(ProtocolKind::TwoPhase, "den", 3, None, 0, &mut counting_entropy()).unwrap();
+        let room = Room::create(
+            ProtocolKind::TwoPhase,
+            "den",
+            3,
+            None,
+            0,
+            &mut counting_entropy(),
+        )
+        .unwrap();
         let mut chain = Chain::open(&room.genesis, None).unwrap();
         chain.start(Time::ZERO);
-        let state = chain.begin_save().expect("a started chain has something to save");
+        let state = chain
+            .begin_save()
+            .expect("a started chain has something to save");
         assert!(chain.begin_save().is_none(), "one save at a time");
         let told = chain.saved();
         for node in [1, 2, 3] {
-            assert!(told.iter().any(|told| matches!(told, Told::Fact(id, _) if *id == NodeId(node))));
+            assert!(
+                told.iter()
+                    .any(|told| matches!(told, Told::Fact(id, _) if *id == NodeId(node)))
+            );
         }
         chain.report(Time::from_ms(5), NodeId(2), "1.1".to_owned(), b"junk");
         assert!(chain.begin_save().is_some());
@@ -132,7 +154,15 @@ mod tests {
 
     #[test]
     fn strangers_are_not_heard() {
-        let room = Room::create(ProtocolKind::TwoPhase, "den", 3, None, 0, &mut counting_entropy()).unwrap();
+        let room = Room::create(
+            ProtocolKind::TwoPhase,
+            "den",
+            3,
+            None,
+            0,
+            &mut counting_entropy(),
+        )
+        .unwrap();
         let mut chain = Chain::open(&room.genesis, None).unwrap();
         chain.begin_save();
         chain.saved();

@@ -21,7 +21,9 @@ impl Clock {
     pub fn since(created_ms: u64) -> Clock {
         // The wall clock is read once: if it is set back later, time in this life still never goes back.
         let elapsed = (js_sys::Date::now() - created_ms as f64).max(0.0);
-        Clock { offset_ms: elapsed - performance_now() }
+        Clock {
+            offset_ms: elapsed - performance_now(),
+        }
     }
 
     /// Now.

@@ -43,7 +43,13 @@ impl Host {
         entropy: [u8; 32],
     ) -> Result<Host, BuildError> {
         let replica = protocol::build(genesis, id, secret.signer(genesis.crypto), rows, entropy)?;
-        Ok(Host { replica, outbox: Outbox::new(), is_committing: false, waiting: VecDeque::new(), heard: BTreeSet::new() })
+        Ok(Host {
+            replica,
+            outbox: Outbox::new(),
+            is_committing: false,
+            waiting: VecDeque::new(),
+            heard: BTreeSet::new(),
+        })
     }
 
     /// The node.
@@ -90,13 +96,23 @@ impl Host {
 
     /// Something came that is not even a packet: counted.
     pub fn junk(&mut self, now: Time, bytes: usize) -> Vec<Released> {
-        let why = if bytes > PACKET_BYTES_MAX { CodecError::TooLong { bytes } } else { CodecError::Malformed };
+        let why = if bytes > PACKET_BYTES_MAX {
+            CodecError::TooLong { bytes }
+        } else {
+            CodecError::Malformed
+        };
         let output = self.replica.receive(now, Err(Refusal::Malformed(why)));
         self.push(output)
     }
 
     /// A client asks.
-    pub fn request(&mut self, now: Time, client: ClientId, number: u64, request: &[u8]) -> Vec<Released> {
+    pub fn request(
+        &mut self,
+        now: Time,
+        client: ClientId,
+        number: u64,
+        request: &[u8],
+    ) -> Vec<Released> {
         let output = self.replica.request(now, client, number, request);
         self.push(output)
     }
@@ -164,7 +180,15 @@ mod tests {
     use crate::live::room::{Room, tests::counting_entropy};
 
     fn room() -> Room {
-        Room::create(ProtocolKind::TwoPhase, "test", 3, None, 0, &mut counting_entropy()).unwrap()
+        Room::create(
+            ProtocolKind::TwoPhase,
+            "test",
+            3,
+            None,
+            0,
+            &mut counting_entropy(),
+        )
+        .unwrap()
     }
 
     fn open(room: &Room, node: u16, rows: &Rows) -> Host {
@@ -177,12 +201,17 @@ mod tests {
         let room = room();
         let mut host = open(&room, 1, &Rows::default());
         assert!(host.start(Time::ZERO).is_empty());
-        let batch = host.begin_commit().expect("a life is written down before it speaks");
+        let batch = host
+            .begin_commit()
+            .expect("a life is written down before it speaks");
         assert!(host.begin_commit().is_none(), "one commit at a time");
         let mut rows = Rows::default();
         rows.apply(&batch);
         host.committed(Time::ZERO, batch.durable());
-        assert_eq!(open(&room, 1, &rows).replica().incarnation(), Incarnation(2));
+        assert_eq!(
+            open(&room, 1, &rows).replica().incarnation(),
+            Incarnation(2)
+        );
     }
 
     #[test]
@@ -203,6 +232,9 @@ mod tests {
         let room = room();
         let secret = &room.secrets[0];
         let opened = Host::open(&room.genesis, NodeId(2), secret, &Rows::default(), [9; 32]);
-        assert!(matches!(opened.err(), Some(BuildError::NotAMember { node: NodeId(2) })));
+        assert!(matches!(
+            opened.err(),
+            Some(BuildError::NotAMember { node: NodeId(2) })
+        ));
     }
 }

@@ -46,15 +46,24 @@ impl Keeper {
         save: SaveFn,
         on_stop: Rc<dyn Fn(StoreError)>,
     ) -> Result<Keeper, String> {
-        let running = Running { chain, clock, save, channel: None, timer: None, on_stop };
+        let running = Running {
+            chain,
+            clock,
+            save,
+            channel: None,
+            timer: None,
+            on_stop,
+        };
         let keeper = Keeper(Rc::new(RefCell::new(running)));
         let listener = keeper.clone();
-        let channel = Channel::open(room, Some("chain"), move |data| match ChainFrame::from_js(&data) {
-            Some(ChainFrame::Hello(node)) => listener.step(|chain, now| chain.hello(now, node)),
-            Some(ChainFrame::Report(node, number, report)) => {
-                listener.step(|chain, now| chain.report(now, node, number, &report));
+        let channel = Channel::open(room, Some("chain"), move |data| {
+            match ChainFrame::from_js(&data) {
+                Some(ChainFrame::Hello(node)) => listener.step(|chain, now| chain.hello(now, node)),
+                Some(ChainFrame::Report(node, number, report)) => {
+                    listener.step(|chain, now| chain.report(now, node, number, &report));
+                }
+                _ => {}
             }
-            _ => {}
         })?;
         channel.post(&ChainFrame::Here.to_js());
         keeper.0.borrow_mut().channel = Some(channel);

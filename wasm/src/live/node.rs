@@ -62,7 +62,11 @@ impl LiveNode {
         store: Rc<dyn Store>,
         observer: Rc<dyn Observer>,
     ) -> Result<LiveNode, String> {
-        let members = genesis.members.iter().map(|member| (member.id, member.group)).collect();
+        let members = genesis
+            .members
+            .iter()
+            .map(|member| (member.id, member.group))
+            .collect();
         let node = LiveNode(Rc::new(RefCell::new(Running {
             host,
             members,
@@ -124,22 +128,38 @@ impl LiveNode {
         })?;
         let node = self.clone();
         let clients = Channel::open(room, Some("client"), move |data| {
-            if let Some(ClientFrame::Submit { to, client, number, request }) = ClientFrame::from_js(&data)
+            if let Some(ClientFrame::Submit {
+                to,
+                client,
+                number,
+                request,
+            }) = ClientFrame::from_js(&data)
                 && (to.is_empty() || to.contains(&id))
             {
                 node.request(client, number, &request);
             }
         })?;
         let node = self.clone();
-        let chain = Channel::open(room, Some("chain"), move |data| match ChainFrame::from_js(&data) {
-            Some(ChainFrame::Fact(to, fact)) if to == id => node.step(|host, now| host.fact(now, &fact)),
-            Some(ChainFrame::Taken(to, number)) if to == id => {
-                node.0.borrow_mut().reports.retain(|(waiting, _)| *waiting != number);
+        let chain = Channel::open(room, Some("chain"), move |data| {
+            match ChainFrame::from_js(&data) {
+                Some(ChainFrame::Fact(to, fact)) if to == id => {
+                    node.step(|host, now| host.fact(now, &fact))
+                }
+                Some(ChainFrame::Taken(to, number)) if to == id => {
+                    node.0
+                        .borrow_mut()
+                        .reports
+                        .retain(|(waiting, _)| *waiting != number);
+                }
+                Some(ChainFrame::Here) => node.0.borrow().repeat_reports(),
+                _ => {}
             }
-            Some(ChainFrame::Here) => node.0.borrow().repeat_reports(),
-            _ => {}
         })?;
-        Ok(Channels { packets, clients, chain })
+        Ok(Channels {
+            packets,
+            clients,
+            chain,
+        })
     }
 
     /// One input: handles it, lets out what may leave, begins a commit and arms the timer.
@@ -152,7 +172,9 @@ impl LiveNode {
             let refused = running.host.replica().refused();
             let now = running.clock.now();
             let released = input(&mut running.host, now);
-            released.iter().for_each(|released| running.let_out(released));
+            released
+                .iter()
+                .for_each(|released| running.let_out(released));
             self.begin_commit(&mut running);
             self.arm_timer(&mut running);
             let is_news = !released.is_empty() || running.host.replica().refused() != refused;
@@ -164,7 +186,9 @@ impl LiveNode {
     }
 
     fn begin_commit(&self, running: &mut Running) {
-        let Some(batch) = running.host.begin_commit() else { return };
+        let Some(batch) = running.host.begin_commit() else {
+            return;
+        };
         // The writes are placed here, before anything is awaited.
         let commit = running.store.commit(batch);
         let node = self.clone();
@@ -181,7 +205,11 @@ impl LiveNode {
             running.timer = None;
             return;
         };
-        if running.timer.as_ref().is_some_and(|(at, _)| *at == deadline) {
+        if running
+            .timer
+            .as_ref()
+            .is_some_and(|(at, _)| *at == deadline)
+        {
             return;
         }
         let node = self.clone();
@@ -207,14 +235,22 @@ impl LiveNode {
 impl Running {
     fn let_out(&mut self, released: &Released) {
         for outgoing in &released.sends {
-            let packet = Packet { to: self.receivers(outgoing), bytes: outgoing.packet.to_vec() };
+            let packet = Packet {
+                to: self.receivers(outgoing),
+                bytes: outgoing.packet.to_vec(),
+            };
             if let Some(channels) = &self.channels {
                 channels.packets.post(&packet.to_js());
             }
         }
         let id = self.host.replica().id();
         for (client, number, reply) in &released.replies {
-            let reply = ClientFrame::Reply { from: id, client: *client, number: *number, reply: reply.clone() };
+            let reply = ClientFrame::Reply {
+                from: id,
+                client: *client,
+                number: *number,
+                reply: reply.clone(),
+            };
             if let Some(channels) = &self.channels {
                 channels.clients.post(&reply.to_js());
             }
@@ -234,9 +270,12 @@ impl Running {
         match outgoing.to {
             To::All => Vec::new(),
             To::Node(node) => vec![node],
-            To::Group(group) => {
-                self.members.iter().filter(|(_, of)| *of == group).map(|(id, _)| *id).collect()
-            }
+            To::Group(group) => self
+                .members
+                .iter()
+                .filter(|(_, of)| *of == group)
+                .map(|(id, _)| *id)
+                .collect(),
         }
     }
 

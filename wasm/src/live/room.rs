@@ -81,7 +81,11 @@ impl Room {
             members: (1..).zip(&secrets).map(member).collect(),
             config: config.unwrap_or_else(|| kind.default_config()),
         };
-        let room = Room { genesis, secrets, created_ms };
+        let room = Room {
+            genesis,
+            secrets,
+            created_ms,
+        };
         room.check().map_err(|error| error.to_string())?;
         Ok(room)
     }
@@ -103,7 +107,8 @@ pub fn encode_genesis(genesis: &Genesis) -> Vec<u8> {
 /// # Errors
 /// A sentence, if the bytes are none or of an unknown protocol.
 pub fn decode_genesis(bytes: &[u8]) -> Result<(Genesis, ProtocolKind), String> {
-    let genesis: Genesis = codec::decode(bytes).map_err(|_| "the bytes are not a genesis".to_owned())?;
+    let genesis: Genesis =
+        codec::decode(bytes).map_err(|_| "the bytes are not a genesis".to_owned())?;
     let kind = ProtocolKind::from_tag(genesis.protocol)
         .ok_or_else(|| format!("no protocol has the tag {}", genesis.protocol))?;
     Ok((genesis, kind))
@@ -111,7 +116,10 @@ pub fn decode_genesis(bytes: &[u8]) -> Result<(Genesis, ProtocolKind), String> {
 
 /// The channel of a room's packets; of its clients, chain or watchers with `part`.
 pub fn channel_name(room: &str, part: Option<&str>) -> String {
-    part.map_or_else(|| format!("phaselab/{room}"), |part| format!("phaselab/{room}/{part}"))
+    part.map_or_else(
+        || format!("phaselab/{room}"),
+        |part| format!("phaselab/{room}/{part}"),
+    )
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -133,7 +141,15 @@ pub(crate) mod tests {
 
     #[test]
     fn a_genesis_comes_back_from_its_bytes() {
-        let room = Room::create(ProtocolKind::TwoPhase, "den", 4, None, 5, &mut counting_entropy()).unwrap();
+        let room = Room::create(
+            ProtocolKind::TwoPhase,
+            "den",
+            4,
+            None,
+            5,
+            &mut counting_entropy(),
+        )
+        .unwrap();
         assert_eq!(room.genesis.members.len(), 4);
         let (genesis, kind) = decode_genesis(&encode_genesis(&room.genesis)).unwrap();
         assert_eq!((genesis, kind), (room.genesis, ProtocolKind::TwoPhase));
@@ -143,10 +159,21 @@ pub(crate) mod tests {
     #[test]
     fn impossible_rooms_are_refused_in_words() {
         let create = |nodes, config| {
-            Room::create(ProtocolKind::TwoPhase, "den", nodes, config, 0, &mut counting_entropy()).unwrap_err()
+            Room::create(
+                ProtocolKind::TwoPhase,
+                "den",
+                nodes,
+                config,
+                0,
+                &mut counting_entropy(),
+            )
+            .unwrap_err()
         };
         assert!(create(0, None).contains("expected 1 to 16"));
-        assert!(create(1, None).contains("threshold_m"), "two signatures of one member");
+        assert!(
+            create(1, None).contains("threshold_m"),
+            "two signatures of one member"
+        );
         assert!(create(3, Some(vec![1, 2])).contains("not of this protocol"));
     }
 

@@ -21,7 +21,10 @@ pub struct Packet {
 impl Packet {
     /// As it stands on the channel.
     pub fn to_js(&self) -> JsValue {
-        object(&[("to", &ids_to_js(&self.to)), ("bytes", &Uint8Array::from(self.bytes.as_slice()))])
+        object(&[
+            ("to", &ids_to_js(&self.to)),
+            ("bytes", &Uint8Array::from(self.bytes.as_slice())),
+        ])
     }
 
     /// Reads what came; `Err` has the size of what is not a packet.
@@ -29,11 +32,17 @@ impl Packet {
     /// # Errors
     /// The number of bytes, as far as that is known.
     pub fn from_js(data: &JsValue) -> Result<Packet, usize> {
-        let size = |value: &JsValue| value.dyn_ref::<Uint8Array>().map_or(0, |bytes| bytes.length() as usize);
+        let size = |value: &JsValue| {
+            value
+                .dyn_ref::<Uint8Array>()
+                .map_or(0, |bytes| bytes.length() as usize)
+        };
         let (Some(to), bytes) = (ids_from_js(&field(data, "to")), field(data, "bytes")) else {
             return Err(size(data));
         };
-        bytes_from_js(&bytes, PACKET_BYTES_MAX).map(|bytes| Packet { to, bytes }).ok_or_else(|| size(&bytes))
+        bytes_from_js(&bytes, PACKET_BYTES_MAX)
+            .map(|bytes| Packet { to, bytes })
+            .ok_or_else(|| size(&bytes))
     }
 }
 
@@ -69,14 +78,24 @@ impl ClientFrame {
     pub fn to_js(&self) -> JsValue {
         let number = |number: u64| JsValue::from_f64(number as f64);
         match self {
-            ClientFrame::Submit { to, client, number: of, request } => object(&[
+            ClientFrame::Submit {
+                to,
+                client,
+                number: of,
+                request,
+            } => object(&[
                 ("kind", &"submit".into()),
                 ("to", &ids_to_js(to)),
                 ("client", &number(client.0)),
                 ("number", &number(*of)),
                 ("bytes", &Uint8Array::from(request.as_slice())),
             ]),
-            ClientFrame::Reply { from, client, number: of, reply } => object(&[
+            ClientFrame::Reply {
+                from,
+                client,
+                number: of,
+                reply,
+            } => object(&[
                 ("kind", &"reply".into()),
                 ("node", &from.0.into()),
                 ("client", &number(client.0)),
@@ -92,10 +111,18 @@ impl ClientFrame {
         let number = number_from_js(&field(data, "number"))?;
         let bytes = bytes_from_js(&field(data, "bytes"), MESSAGE_BYTES_MAX)?;
         match field(data, "kind").as_string()?.as_str() {
-            "submit" => {
-                Some(ClientFrame::Submit { to: ids_from_js(&field(data, "to"))?, client, number, request: bytes })
-            }
-            "reply" => Some(ClientFrame::Reply { from: id_from_js(&field(data, "node"))?, client, number, reply: bytes }),
+            "submit" => Some(ClientFrame::Submit {
+                to: ids_from_js(&field(data, "to"))?,
+                client,
+                number,
+                request: bytes,
+            }),
+            "reply" => Some(ClientFrame::Reply {
+                from: id_from_js(&field(data, "node"))?,
+                client,
+                number,
+                reply: bytes,
+            }),
             _ => None,
         }
     }
@@ -122,19 +149,25 @@ impl ChainFrame {
         let bytes = |bytes: &[u8]| JsValue::from(Uint8Array::from(bytes));
         let kind = |kind: &str| JsValue::from_str(kind);
         match self {
-            ChainFrame::Hello(node) => object(&[("kind", &kind("hello")), ("node", &node.0.into())]),
+            ChainFrame::Hello(node) => {
+                object(&[("kind", &kind("hello")), ("node", &node.0.into())])
+            }
             ChainFrame::Report(node, number, report) => object(&[
                 ("kind", &kind("report")),
                 ("node", &node.0.into()),
                 ("number", &number.into()),
                 ("bytes", &bytes(report)),
             ]),
-            ChainFrame::Taken(node, number) => {
-                object(&[("kind", &kind("taken")), ("node", &node.0.into()), ("number", &number.into())])
-            }
-            ChainFrame::Fact(node, fact) => {
-                object(&[("kind", &kind("fact")), ("node", &node.0.into()), ("bytes", &bytes(fact))])
-            }
+            ChainFrame::Taken(node, number) => object(&[
+                ("kind", &kind("taken")),
+                ("node", &node.0.into()),
+                ("number", &number.into()),
+            ]),
+            ChainFrame::Fact(node, fact) => object(&[
+                ("kind", &kind("fact")),
+                ("node", &node.0.into()),
+                ("bytes", &bytes(fact)),
+            ]),
             ChainFrame::Here => object(&[("kind", &kind("here"))]),
         }
     }
@@ -142,7 +175,11 @@ impl ChainFrame {
     /// Reads what came; `None` if it is none of these.
     pub fn from_js(data: &JsValue) -> Option<ChainFrame> {
         let node = || id_from_js(&field(data, "node"));
-        let number = || field(data, "number").as_string().filter(|number| number.len() <= NUMBER_CHARS_MAX);
+        let number = || {
+            field(data, "number")
+                .as_string()
+                .filter(|number| number.len() <= NUMBER_CHARS_MAX)
+        };
         let bytes = || bytes_from_js(&field(data, "bytes"), FACT_BYTES_MAX);
         match field(data, "kind").as_string()?.as_str() {
             "hello" => Some(ChainFrame::Hello(node()?)),
@@ -172,11 +209,19 @@ impl Channel {
     ///
     /// # Errors
     /// The browser's message, where BroadcastChannel is missing.
-    pub fn open(room: &str, part: Option<&str>, mut heard: impl FnMut(JsValue) + 'static) -> Result<Channel, String> {
-        let inner = BroadcastChannel::new(&channel_name(room, part)).map_err(|error| message(&error))?;
+    pub fn open(
+        room: &str,
+        part: Option<&str>,
+        mut heard: impl FnMut(JsValue) + 'static,
+    ) -> Result<Channel, String> {
+        let inner =
+            BroadcastChannel::new(&channel_name(room, part)).map_err(|error| message(&error))?;
         let on_message = Closure::new(move |event: MessageEvent| heard(event.data()));
         inner.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        Ok(Channel { inner, _on_message: on_message })
+        Ok(Channel {
+            inner,
+            _on_message: on_message,
+        })
     }
 
     /// Posts to every other end. A channel is best effort: what cannot be posted is lost, as on any network.
@@ -235,14 +280,21 @@ pub fn number_from_js(value: &JsValue) -> Option<u64> {
 const SAFE_INTEGER_MAX: f64 = 9_007_199_254_740_991.0;
 
 fn id_from_js(value: &JsValue) -> Option<NodeId> {
-    number_from_js(value).and_then(|id| u16::try_from(id).ok()).map(NodeId)
+    number_from_js(value)
+        .and_then(|id| u16::try_from(id).ok())
+        .map(NodeId)
 }
 
 fn ids_from_js(value: &JsValue) -> Option<Vec<NodeId>> {
-    let ids = value.dyn_ref::<Array>().filter(|ids| ids.length() <= u32::from(super::room::NODES_MAX))?;
+    let ids = value
+        .dyn_ref::<Array>()
+        .filter(|ids| ids.length() <= u32::from(super::room::NODES_MAX))?;
     ids.iter().map(|id| id_from_js(&id)).collect()
 }
 
 fn ids_to_js(ids: &[NodeId]) -> JsValue {
-    ids.iter().map(|id| JsValue::from(id.0)).collect::<Array>().into()
+    ids.iter()
+        .map(|id| JsValue::from(id.0))
+        .collect::<Array>()
+        .into()
 }

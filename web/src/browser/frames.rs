@@ -30,7 +30,9 @@ impl Frames {
         }
         let window = web_sys::window();
         let request = window.and_then(|window| {
-            window.request_animation_frame(self.callback.as_ref().unchecked_ref()).ok()
+            window
+                .request_animation_frame(self.callback.as_ref().unchecked_ref())
+                .ok()
         });
         self.pending.set(request);
     }

@@ -20,7 +20,12 @@ extern "C" {
     #[wasm_bindgen(method, js_name = createObjectStore)]
     fn create_object_store(this: &Connection, name: &str) -> JsValue;
     #[wasm_bindgen(method, catch)]
-    fn transaction(this: &Connection, stores: &Array, mode: &str, options: &JsValue) -> Result<Transaction, JsValue>;
+    fn transaction(
+        this: &Connection,
+        stores: &Array,
+        mode: &str,
+        options: &JsValue,
+    ) -> Result<Transaction, JsValue>;
     #[wasm_bindgen(method)]
     fn close(this: &Connection);
     #[wasm_bindgen(method, setter, js_name = onversionchange)]
@@ -87,12 +92,17 @@ impl Drop for Database {
 
 impl Database {
     /// Opens a database with these object stores, and makes it if there is none.
-    pub(crate) async fn open(name: &str, stores: &'static [&'static str]) -> Result<Database, String> {
+    pub(crate) async fn open(
+        name: &str,
+        stores: &'static [&'static str],
+    ) -> Result<Database, String> {
         let factory: Factory = Some(field(&js_sys::global(), "indexedDB"))
             .filter(JsValue::is_object)
             .ok_or("this browser has no IndexedDB here")?
             .unchecked_into();
-        let request = factory.open(name, VERSION).map_err(|error| message(&error))?;
+        let request = factory
+            .open(name, VERSION)
+            .map_err(|error| message(&error))?;
         let upgrade = Closure::once_into_js(move |event: JsValue| {
             let connection: Connection = field(&field(&event, "target"), "result").unchecked_into();
             for store in stores {
@@ -110,7 +120,9 @@ impl Database {
     /// One row.
     pub(crate) async fn get(&self, store: &str, key: &str) -> Result<Option<JsValue>, String> {
         let transaction = self.begin(&[store], "readonly")?;
-        let found = transaction.object_store(store).and_then(|store| store.get(&key.into()));
+        let found = transaction
+            .object_store(store)
+            .and_then(|store| store.get(&key.into()));
         let value = finish(found.map_err(|error| message(&error))?).await?;
         Ok((!value.is_undefined()).then_some(value))
     }
@@ -118,7 +130,9 @@ impl Database {
     /// Every row of a store, as one moment shows them.
     pub(crate) async fn rows(&self, store: &str) -> Result<Vec<(JsValue, JsValue)>, String> {
         let transaction = self.begin(&[store], "readonly")?;
-        let store = transaction.object_store(store).map_err(|error| message(&error))?;
+        let store = transaction
+            .object_store(store)
+            .map_err(|error| message(&error))?;
         let keys = store.get_all_keys().map_err(|error| message(&error))?;
         let values = store.get_all().map_err(|error| message(&error))?;
         let (keys, values) = (settled(&keys), settled(&values));
@@ -137,7 +151,11 @@ impl Database {
         let placed = self.place(fence.as_ref(), puts);
         async move {
             let failed = |why: String| StoreError::Failed(why);
-            let Placed { transaction, stored, complete } = placed.map_err(failed)?;
+            let Placed {
+                transaction,
+                stored,
+                complete,
+            } = placed.map_err(failed)?;
             if let (Some(stored), Some(fence)) = (stored, fence) {
                 let stored = stored.await.map_err(failed)?.as_f64();
                 if stored != fence.expected.map(f64::from) {
@@ -155,9 +173,12 @@ impl Database {
     /// Places every request of a write.
     fn place(&self, fence: Option<&Fence>, puts: &[Put]) -> Result<Placed, String> {
         let mut stores = Vec::new();
-        puts.iter().map(|put| put.store).chain(fence.map(|fence| fence.store)).for_each(|name| {
-            insert_sorted(&mut stores, name);
-        });
+        puts.iter()
+            .map(|put| put.store)
+            .chain(fence.map(|fence| fence.store))
+            .for_each(|name| {
+                insert_sorted(&mut stores, name);
+            });
         let transaction = self.begin(&stores, "readwrite")?;
         let complete = JsFuture::from(Promise::new(&mut |resolve, reject| {
             transaction.set_on_complete(&resolve);
@@ -165,7 +186,11 @@ impl Database {
         }));
         let place = || -> Result<Option<Settled>, JsValue> {
             let stored = match fence {
-                Some(fence) => Some(settled(&transaction.object_store(fence.store)?.get(&fence.key.into())?)),
+                Some(fence) => Some(settled(
+                    &transaction
+                        .object_store(fence.store)?
+                        .get(&fence.key.into())?,
+                )),
                 None => None,
             };
             for put in puts {
@@ -178,7 +203,11 @@ impl Database {
             Ok(stored)
         };
         match place() {
-            Ok(stored) => Ok(Placed { stored, complete, transaction }),
+            Ok(stored) => Ok(Placed {
+                stored,
+                complete,
+                transaction,
+            }),
             Err(error) => {
                 let _aborted = transaction.abort();
                 Err(message(&error))
@@ -189,7 +218,9 @@ impl Database {
     fn begin(&self, stores: &[&str], mode: &str) -> Result<Transaction, String> {
         let names: Array = stores.iter().map(|name| JsValue::from_str(name)).collect();
         let options = object(&[("durability", &"strict".into())]);
-        self.connection.transaction(&names, mode, &options).map_err(|error| message(&error))
+        self.connection
+            .transaction(&names, mode, &options)
+            .map_err(|error| message(&error))
     }
 }
 
@@ -213,7 +244,10 @@ fn settled(request: &Request) -> Settled {
     let request: JsValue = request.into();
     Box::pin(async move {
         match done.await {
-            Ok(_) => request.unchecked_ref::<Request>().result().map_err(|error| message(&error)),
+            Ok(_) => request
+                .unchecked_ref::<Request>()
+                .result()
+                .map_err(|error| message(&error)),
             Err(_) => Err(message(&field(&request, "error"))),
         }
     })

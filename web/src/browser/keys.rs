@@ -1,9 +1,21 @@
 //! The keyboard, where it is not used for typing or choosing.
+//!
+//! Whether a key means something is decided while the browser waits for the answer; what it does may come later.
 
 use wasm_bindgen::JsCast;
 use web_sys::{Element, KeyboardEvent};
 
 use super::Listener;
+
+/// A key that was pressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// Its name, as browsers give it.
+    pub(crate) name: String,
+    pub(crate) shift: bool,
+    /// Whether a button or link has the focus, which has its own use for the space bar.
+    pub(crate) on_button: bool,
+}
 
 /// Hears keys until it is dropped.
 pub(crate) struct Keys {
@@ -11,17 +23,32 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Keys of text fields, lists and sliders, and those with Ctrl, Alt or Meta, are left to the browser.
-    pub(crate) fn listen(heard: impl Fn(KeyboardEvent) + 'static) -> Keys {
+    /// `heard` says whether the key meant something; then the browser does nothing with it. Keys of text fields, lists
+    /// and sliders, and those with Ctrl, Alt or Meta, are left to the browser.
+    pub(crate) fn listen(heard: impl Fn(Key) -> bool + 'static) -> Keys {
         let listener = Listener::new("keydown", move |event| {
-            let Ok(event) = event.dyn_into::<KeyboardEvent>() else { return };
-            let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+            let Ok(event) = event.dyn_into::<KeyboardEvent>() else {
+                return;
+            };
+            let target = event
+                .target()
+                .and_then(|target| target.dyn_into::<Element>().ok());
             let tag = target.map(|target| target.tag_name()).unwrap_or_default();
             let is_typing = matches!(tag.as_str(), "INPUT" | "SELECT" | "TEXTAREA");
-            if !is_typing && !event.ctrl_key() && !event.alt_key() && !event.meta_key() {
-                heard(event);
+            if is_typing || event.ctrl_key() || event.alt_key() || event.meta_key() {
+                return;
+            }
+            let on_button = matches!(tag.as_str(), "BUTTON" | "A");
+            if heard(Key {
+                name: event.key(),
+                shift: event.shift_key(),
+                on_button,
+            }) {
+                event.prevent_default();
             }
         });
-        Keys { _listener: listener }
+        Keys {
+            _listener: listener,
+        }
     }
 }

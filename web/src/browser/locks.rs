@@ -16,7 +16,12 @@ extern "C" {
     type LockManager;
 
     #[wasm_bindgen(method, catch)]
-    fn request(this: &LockManager, name: &str, options: &JsValue, callback: &JsValue) -> Result<Promise, JsValue>;
+    fn request(
+        this: &LockManager,
+        name: &str,
+        options: &JsValue,
+        callback: &JsValue,
+    ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(method, catch)]
     fn query(this: &LockManager) -> Result<Promise, JsValue>;
@@ -54,7 +59,10 @@ impl Locks {
             return None;
         }
         let abort = Rc::new(AbortController::new().ok()?);
-        Some(Locks { manager: Rc::new(manager.unchecked_into()), abort })
+        Some(Locks {
+            manager: Rc::new(manager.unchecked_into()),
+            abort,
+        })
     }
 
     /// Waits for a lock; `None` once the queue was left.
@@ -64,7 +72,8 @@ impl Locks {
         let granted = Promise::new(&mut |granted, refused| {
             let held = held.clone();
             let on_grant = Closure::once_into_js(move |_lock: JsValue| {
-                let until_released = Promise::new(&mut |release, _| *held.borrow_mut() = Some(release));
+                let until_released =
+                    Promise::new(&mut |release, _| *held.borrow_mut() = Some(release));
                 let _resolved = granted.call0(&JsValue::UNDEFINED);
                 until_released
             });
@@ -89,10 +98,18 @@ impl Locks {
 
     /// The names of the locks that are held now, by any tab.
     pub(crate) async fn held(&self) -> Vec<String> {
-        let Ok(asked) = self.manager.query() else { return Vec::new() };
-        let Ok(state) = JsFuture::from(asked).await else { return Vec::new() };
-        let Ok(held) = field(&state, "held").dyn_into::<Array>() else { return Vec::new() };
-        held.iter().filter_map(|lock| field(&lock, "name").as_string()).collect()
+        let Ok(asked) = self.manager.query() else {
+            return Vec::new();
+        };
+        let Ok(state) = JsFuture::from(asked).await else {
+            return Vec::new();
+        };
+        let Ok(held) = field(&state, "held").dyn_into::<Array>() else {
+            return Vec::new();
+        };
+        held.iter()
+            .filter_map(|lock| field(&lock, "name").as_string())
+            .collect()
     }
 
     /// Leaves every queue. Locks that are held stay held until they are released.

@@ -108,10 +108,19 @@ impl RoomHandle {
     ///
     /// # Errors
     /// What the browser lacks.
-    pub(crate) async fn join(name: &str, kind: ProtocolKind, nodes: u16, on_news: OnNews) -> Result<RoomHandle, String> {
+    pub(crate) async fn join(
+        name: &str,
+        kind: ProtocolKind,
+        nodes: u16,
+        on_news: OnNews,
+    ) -> Result<RoomHandle, String> {
         let locks = Locks::open();
         // Without locks tabs cannot share a room: each has its own.
-        let name = if locks.is_some() { name.to_owned() } else { private_name(name) };
+        let name = if locks.is_some() {
+            name.to_owned()
+        } else {
+            private_name(name)
+        };
         let charter = charter(&name, kind, nodes, locks.as_ref()).await?;
         let [a, b, c, d, e, f, g, h, ..] = random_bytes();
         let me = tab_id(js_sys::Date::now() as u64, u16::from_le_bytes([g, h]));
@@ -185,7 +194,12 @@ impl RoomHandle {
 }
 
 /// Reads the room's charter, or makes it; one tab at a time.
-async fn charter(name: &str, kind: ProtocolKind, nodes: u16, locks: Option<&Locks>) -> Result<Charter, String> {
+async fn charter(
+    name: &str,
+    kind: ProtocolKind,
+    nodes: u16,
+    locks: Option<&Locks>,
+) -> Result<Charter, String> {
     if let Some(charter) = Charter::load(name).await? {
         return Ok(charter);
     }
@@ -207,7 +221,10 @@ fn private_name(name: &str) -> String {
     if let Some(known) = field(&storage, key).as_string() {
         return format!("{name}~{known}");
     }
-    let fresh: String = random_bytes()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let fresh: String = random_bytes()[..4]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     // Where nothing can be kept, a reload begins anew.
     let _kept = js_sys::Reflect::set(&storage, &key.into(), &fresh.as_str().into());
     format!("{name}~{fresh}")
@@ -231,11 +248,22 @@ impl Room {
         })?;
         let room = Rc::downgrade(self);
         let clients = Channel::open(&self.name, Some("client"), move |data| {
-            if let (Some(room), Some(ClientFrame::Reply { client, number, reply, .. })) =
-                (room.upgrade(), ClientFrame::from_js(&data))
+            if let (
+                Some(room),
+                Some(ClientFrame::Reply {
+                    client,
+                    number,
+                    reply,
+                    ..
+                }),
+            ) = (room.upgrade(), ClientFrame::from_js(&data))
             {
                 let now = room.clock.now();
-                let is_mine = room.state.borrow_mut().submissions.on_reply(now, client, number, &reply);
+                let is_mine = room
+                    .state
+                    .borrow_mut()
+                    .submissions
+                    .on_reply(now, client, number, &reply);
                 if is_mine {
                     room.ask();
                     room.news();
@@ -254,7 +282,11 @@ impl Room {
             WatchFrame::Hello => true,
             WatchFrame::Crashed { .. } => false,
         };
-        let is_news = self.state.borrow_mut().observatory.hear(frame, page_time_ms());
+        let is_news = self
+            .state
+            .borrow_mut()
+            .observatory
+            .hear(frame, page_time_ms());
         if is_stranger {
             self.count_tabs_soon();
         }
@@ -268,7 +300,12 @@ impl Room {
         let mut state = self.state.borrow_mut();
         let client = state.submissions.client();
         while let Ok((to, number, request)) = state.submissions.poll(now) {
-            let frame = ClientFrame::Submit { to: vec![to], client, number, request };
+            let frame = ClientFrame::Submit {
+                to: vec![to],
+                client,
+                number,
+                request,
+            };
             if let Some(clients) = self.clients.borrow().as_ref() {
                 clients.post(&frame.to_js());
             }
@@ -287,7 +324,10 @@ impl Room {
             }
             return;
         };
-        let (room, tab) = (self.clone(), format!("{}{}", self.tab_prefix(), self.state.borrow().me()));
+        let (room, tab) = (
+            self.clone(),
+            format!("{}{}", self.tab_prefix(), self.state.borrow().me()),
+        );
         let own = locks.clone();
         spawn_local(async move {
             let presence = own.acquire(&tab).await;
@@ -328,11 +368,16 @@ impl Room {
         if self.is_gone.get() {
             return;
         }
-        let tabs = held.iter().filter_map(|name| name.strip_prefix(&prefix)).map(str::to_owned);
+        let tabs = held
+            .iter()
+            .filter_map(|name| name.strip_prefix(&prefix))
+            .map(str::to_owned);
         let has_changed = self.state.borrow_mut().set_tabs(tabs);
         loop {
             // Another tab came: it is its turn now.
-            let Some(node) = self.state.borrow_mut().placement.surplus() else { break };
+            let Some(node) = self.state.borrow_mut().placement.surplus() else {
+                break;
+            };
             self.give_up(node);
         }
         if has_changed {
@@ -365,7 +410,9 @@ impl Room {
 
     async fn keep_chain(self: Rc<Self>, locks: Locks) {
         let name = format!("phaselab/{}/chain", self.name);
-        let Some(lock) = locks.acquire(&name).await else { return };
+        let Some(lock) = locks.acquire(&name).await else {
+            return;
+        };
         if self.is_gone.get() {
             return;
         }
@@ -396,7 +443,13 @@ impl Room {
                 let mut resolver = None;
                 let promise = Promise::new(&mut |resolve, _| resolver = Some(resolve));
                 let release = resolver?;
-                slots.insert(node, Slot { thread: thread.ok(), release });
+                slots.insert(
+                    node,
+                    Slot {
+                        thread: thread.ok(),
+                        release,
+                    },
+                );
                 Some(promise)
             }
         };
@@ -425,11 +478,20 @@ impl Room {
 
     /// A node's thread is gone, and everybody should know.
     fn stopped(&self, node: u16, why: String) {
-        let Some(thread) = self.slots.borrow_mut().get_mut(&node).map(|slot| slot.thread.take()) else { return };
+        let Some(thread) = self
+            .slots
+            .borrow_mut()
+            .get_mut(&node)
+            .map(|slot| slot.thread.take())
+        else {
+            return;
+        };
         drop(thread);
         let tab = {
             let mut state = self.state.borrow_mut();
-            state.hosted.insert(node, Hosted::Stopped { why: why.clone() });
+            state
+                .hosted
+                .insert(node, Hosted::Stopped { why: why.clone() });
             let tab = state.me().to_owned();
             state.observatory.crashed(node, &tab, why.clone());
             tab
@@ -458,7 +520,9 @@ impl Room {
         let room = Rc::downgrade(self);
         let on_error = Closure::new(move |event: JsValue| {
             if let Some(room) = room.upgrade() {
-                let why = field(&event, "message").as_string().unwrap_or_else(|| "its thread failed".to_owned());
+                let why = field(&event, "message")
+                    .as_string()
+                    .unwrap_or_else(|| "its thread failed".to_owned());
                 room.on_thread_stopped(id, why);
             }
         });
@@ -472,18 +536,26 @@ impl Room {
             ("room", &self.name.as_str().into()),
             ("node", &number.into()),
             ("tab", &tab.into()),
-            ("genesis", &Uint8Array::from(encode_genesis(&self.charter.genesis).as_slice())),
+            (
+                "genesis",
+                &Uint8Array::from(encode_genesis(&self.charter.genesis).as_slice()),
+            ),
             ("createdMs", &(self.charter.created_ms as f64).into()),
         ]);
         worker.post_message(&order).map_err(failed)?;
-        Ok(Thread { worker, _on_message: on_message, _on_error: on_error })
+        Ok(Thread {
+            worker,
+            _on_message: on_message,
+            _on_error: on_error,
+        })
     }
 
     fn on_thread_stopped(&self, node: Option<u16>, why: String) {
         match node {
             Some(node) => self.stopped(node, why),
             None => {
-                self.state.borrow_mut().notice = Notice::Failed(format!("The chain stopped: {why}"));
+                self.state.borrow_mut().notice =
+                    Notice::Failed(format!("The chain stopped: {why}"));
                 self.news();
             }
         }

@@ -42,31 +42,63 @@ impl Charter {
     /// Reads a room's charter; `None` if there is none yet.
     pub(crate) async fn load(room: &str) -> Result<Option<Charter>, String> {
         let database = Database::open(&database_name(room, "room"), &[META]).await?;
-        let (Some(genesis), Some(created)) = (database.get(META, GENESIS).await?, database.get(META, CREATED).await?)
-        else {
+        let (Some(genesis), Some(created)) = (
+            database.get(META, GENESIS).await?,
+            database.get(META, CREATED).await?,
+        ) else {
             return Ok(None);
         };
         let (genesis, kind) = decode_genesis(&from_stored(&genesis).unwrap_or_default())?;
-        Ok(Some(Charter { genesis, kind, created_ms: created.as_f64().unwrap_or_default() as u64 }))
+        Ok(Some(Charter {
+            genesis,
+            kind,
+            created_ms: created.as_f64().unwrap_or_default() as u64,
+        }))
     }
 
     /// Makes a room with fresh keys: each into its node's database, and the genesis last. A room that was left halfway
     /// has no genesis and is made anew.
-    pub(crate) async fn create(room: &str, kind: ProtocolKind, nodes: u16) -> Result<Charter, String> {
+    pub(crate) async fn create(
+        room: &str,
+        kind: ProtocolKind,
+        nodes: u16,
+    ) -> Result<Charter, String> {
         let created_ms = js_sys::Date::now() as u64;
         let made = Room::create(kind, room, nodes, None, created_ms, &mut random_bytes)?;
         for (member, secret) in made.genesis.members.iter().zip(&made.secrets) {
             let database = Database::open(&node_database(room, member.id.0), &[META, ROWS]).await?;
-            let put = Put { store: META, key: SECRET.into(), value: Some(to_stored(&secret.to_bytes())) };
-            database.write(None, &[put]).await.map_err(|error| error.to_string())?;
+            let put = Put {
+                store: META,
+                key: SECRET.into(),
+                value: Some(to_stored(&secret.to_bytes())),
+            };
+            database
+                .write(None, &[put])
+                .await
+                .map_err(|error| error.to_string())?;
         }
         let database = Database::open(&database_name(room, "room"), &[META]).await?;
         let puts = [
-            Put { store: META, key: GENESIS.into(), value: Some(to_stored(&encode_genesis(&made.genesis))) },
-            Put { store: META, key: CREATED.into(), value: Some((created_ms as f64).into()) },
+            Put {
+                store: META,
+                key: GENESIS.into(),
+                value: Some(to_stored(&encode_genesis(&made.genesis))),
+            },
+            Put {
+                store: META,
+                key: CREATED.into(),
+                value: Some((created_ms as f64).into()),
+            },
         ];
-        database.write(None, &puts).await.map_err(|error| error.to_string())?;
-        Ok(Charter { genesis: made.genesis, kind, created_ms })
+        database
+            .write(None, &puts)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(Charter {
+            genesis: made.genesis,
+            kind,
+            created_ms,
+        })
     }
 }
 
@@ -81,19 +113,32 @@ impl NodeStore {
     /// Opens a node's database: its key, its rows, and the store for this life.
     pub(crate) async fn open(room: &str, node: u16) -> Result<(Secret, Rows, NodeStore), String> {
         let database = Database::open(&node_database(room, node), &[META, ROWS]).await?;
-        let secret = database.get(META, SECRET).await?.and_then(|value| from_stored(&value));
+        let secret = database
+            .get(META, SECRET)
+            .await?
+            .and_then(|value| from_stored(&value));
         let secret = secret.and_then(|bytes| Secret::from_bytes(&bytes));
-        let secret = secret.ok_or("the node's database is gone, and its key with it: it can never come back")?;
+        let secret = secret
+            .ok_or("the node's database is gone, and its key with it: it can never come back")?;
         let life = read_life(&database).await?;
         let mut rows = Rows::default();
         for (key, value) in database.rows(ROWS).await? {
-            let (Some(key), Some(value)) = (from_stored(&key), from_stored(&value)) else { continue };
+            let (Some(key), Some(value)) = (from_stored(&key), from_stored(&value)) else {
+                continue;
+            };
             if let Some((table, key)) = key.split_first() {
                 rows.insert(TableId(*table), key.to_vec(), &value);
             }
         }
         // Rows that were read while another life wrote are told apart by the fence at the first write.
-        Ok((secret, rows, NodeStore { database, expected: Rc::new(Cell::new(life)) }))
+        Ok((
+            secret,
+            rows,
+            NodeStore {
+                database,
+                expected: Rc::new(Cell::new(life)),
+            },
+        ))
     }
 }
 
@@ -103,11 +148,23 @@ impl Store for NodeStore {
         let row = |write: &phaselab_core::store::Write| {
             let mut key = vec![write.table.0];
             key.extend_from_slice(&write.key);
-            Put { store: ROWS, key: to_stored(&key), value: write.value.as_deref().map(to_stored) }
+            Put {
+                store: ROWS,
+                key: to_stored(&key),
+                value: write.value.as_deref().map(to_stored),
+            }
         };
         let mut puts: Vec<Put> = batch.writes().iter().map(row).collect();
-        puts.push(Put { store: META, key: LIFE.into(), value: Some(life.into()) });
-        let fence = Fence { store: META, key: LIFE, expected: self.expected.get() };
+        puts.push(Put {
+            store: META,
+            key: LIFE.into(),
+            value: Some(life.into()),
+        });
+        let fence = Fence {
+            store: META,
+            key: LIFE,
+            expected: self.expected.get(),
+        };
         let written = self.database.write(Some(fence), &puts);
         let expected = self.expected.clone();
         Box::pin(async move {
@@ -121,16 +178,31 @@ impl Store for NodeStore {
 /// The chain's state as it was saved, and how to save the next; fenced like a node's.
 pub(crate) async fn open_chain(room: &str) -> Result<(Option<Vec<u8>>, SaveFn), String> {
     let database = Rc::new(Database::open(&database_name(room, "chain"), &[META]).await?);
-    let saved = database.get(META, STATE).await?.and_then(|value| from_stored(&value));
+    let saved = database
+        .get(META, STATE)
+        .await?
+        .and_then(|value| from_stored(&value));
     let before = read_life(&database).await?;
     let life = before.unwrap_or(0) + 1;
     let expected = Rc::new(Cell::new(before));
     let save: SaveFn = Rc::new(move |state| {
         let puts = [
-            Put { store: META, key: STATE.into(), value: Some(to_stored(&state)) },
-            Put { store: META, key: LIFE.into(), value: Some(life.into()) },
+            Put {
+                store: META,
+                key: STATE.into(),
+                value: Some(to_stored(&state)),
+            },
+            Put {
+                store: META,
+                key: LIFE.into(),
+                value: Some(life.into()),
+            },
         ];
-        let fence = Fence { store: META, key: LIFE, expected: expected.get() };
+        let fence = Fence {
+            store: META,
+            key: LIFE,
+            expected: expected.get(),
+        };
         let written = database.write(Some(fence), &puts);
         let expected = expected.clone();
         Box::pin(async move {
@@ -144,7 +216,9 @@ pub(crate) async fn open_chain(room: &str) -> Result<(Option<Vec<u8>>, SaveFn), 
 
 async fn read_life(database: &Database) -> Result<Option<u32>, String> {
     let stored: Option<JsValue> = database.get(META, LIFE).await?;
-    Ok(stored.and_then(|life| life.as_f64()).map(|life| life as u32))
+    Ok(stored
+        .and_then(|life| life.as_f64())
+        .map(|life| life as u32))
 }
 
 fn node_database(room: &str, node: u16) -> String {

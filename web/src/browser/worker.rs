@@ -51,20 +51,32 @@ pub(crate) fn obey(order: JsValue) {
 }
 
 async fn run(order: &JsValue) -> Result<(), String> {
-    let text = |name: &str| field(order, name).as_string().ok_or_else(|| format!("the order names no {name}"));
+    let text = |name: &str| {
+        field(order, name)
+            .as_string()
+            .ok_or_else(|| format!("the order names no {name}"))
+    };
     let room = text("room")?;
-    let genesis = bytes_from_js(&field(order, "genesis"), GENESIS_BYTES_MAX).ok_or("the order has no genesis")?;
+    let genesis = bytes_from_js(&field(order, "genesis"), GENESIS_BYTES_MAX)
+        .ok_or("the order has no genesis")?;
     let (genesis, _) = decode_genesis(&genesis)?;
     let clock = Clock::since(field(order, "createdMs").as_f64().unwrap_or_default() as u64);
     match text("role")?.as_str() {
         "node" => {
             let node = field(order, "node").as_f64().unwrap_or_default() as u16;
             let (secret, rows, store) = NodeStore::open(&room, node).await?;
-            let mut host =
-                Host::open(&genesis, NodeId(node), &secret, &rows, random_bytes()).map_err(|error| error.to_string())?;
+            let mut host = Host::open(&genesis, NodeId(node), &secret, &rows, random_bytes())
+                .map_err(|error| error.to_string())?;
             host.replica_mut().set_level(Level::Full);
             let reporter = Reporter::start(&room, text("tab")?)?;
-            let node = LiveNode::start(&room, &genesis, host, clock, Rc::new(store), reporter.clone())?;
+            let node = LiveNode::start(
+                &room,
+                &genesis,
+                host,
+                clock,
+                Rc::new(store),
+                reporter.clone(),
+            )?;
             reporter.follow(node);
         }
         "chain" => {
@@ -154,7 +166,9 @@ impl Reporter {
     }
 
     fn report(&self) {
-        let Some(node) = self.node.borrow().clone().filter(|node| !node.is_closed()) else { return };
+        let Some(node) = self.node.borrow().clone().filter(|node| !node.is_closed()) else {
+            return;
+        };
         let sequence = self.sequence.get() + 1;
         self.sequence.set(sequence);
         let events: Vec<WatchedEvent> = self.events.borrow_mut().drain(..).collect();

@@ -91,7 +91,9 @@ impl Observatory {
     /// Takes a message in. `now_ms` is any clock that rises. Returns whether it told anything.
     pub fn hear(&mut self, frame: WatchFrame, now_ms: f64) -> bool {
         match frame {
-            WatchFrame::Node(report) if (1..=self.nodes).contains(&report.node) => self.hear_node(report, now_ms),
+            WatchFrame::Node(report) if (1..=self.nodes).contains(&report.node) => {
+                self.hear_node(report, now_ms)
+            }
             WatchFrame::Crashed { node, tab, why } => self.crashed(node, &tab, why),
             _ => false,
         }
@@ -99,7 +101,13 @@ impl Observatory {
 
     /// A node's thread is gone, and its tab says so.
     pub fn crashed(&mut self, node: u16, tab: &str, why: String) -> bool {
-        let Some(seen) = self.seen.get_mut(&node).filter(|seen| seen.report.tab == tab) else { return false };
+        let Some(seen) = self
+            .seen
+            .get_mut(&node)
+            .filter(|seen| seen.report.tab == tab)
+        else {
+            return false;
+        };
         if seen.crashed.replace(why).is_none() {
             let event = Event::new(EventKind::Crashed, None, Round(0));
             let at_us = self.last_us.max(seen.report.at_us);
@@ -126,7 +134,11 @@ impl Observatory {
 
     /// Why a node stopped, where that is known.
     pub fn crash_reason(&self, node: u16) -> Option<&str> {
-        self.seen.get(&node)?.crashed.as_deref().filter(|why| !why.is_empty())
+        self.seen
+            .get(&node)?
+            .crashed
+            .as_deref()
+            .filter(|why| !why.is_empty())
     }
 
     /// Whether something moves.
@@ -141,8 +153,13 @@ impl Observatory {
 
     /// The last `max` events, all or only those worth telling.
     pub fn events(&self, all: bool, max: usize) -> Vec<EventLine> {
-        let wanted = self.lines.iter().rev().filter(|line| all || narrate::is_told(line.event.kind));
-        let mut lines: Vec<EventLine> = wanted.take(max).map(|line| self.event_line(line)).collect();
+        let wanted = self
+            .lines
+            .iter()
+            .rev()
+            .filter(|line| all || narrate::is_told(line.event.kind));
+        let mut lines: Vec<EventLine> =
+            wanted.take(max).map(|line| self.event_line(line)).collect();
         lines.reverse();
         lines
     }
@@ -155,16 +172,30 @@ impl Observatory {
         selected: Option<u16>,
         tab_name: &dyn Fn(&str) -> String,
     ) -> Scene {
-        let focus = focus.filter(|id| self.history.topics().contains(id)).or_else(|| self.newest());
-        let nodes: Vec<NodeScene> = (1..=self.nodes).map(|id| self.node_scene(id, now_ms, focus, tab_name)).collect();
-        let values = focus.and_then(|id| self.letters.get(&id)).into_iter().flatten();
+        let focus = focus
+            .filter(|id| self.history.topics().contains(id))
+            .or_else(|| self.newest());
+        let nodes: Vec<NodeScene> = (1..=self.nodes)
+            .map(|id| self.node_scene(id, now_ms, focus, tab_name))
+            .collect();
+        let values = focus
+            .and_then(|id| self.letters.get(&id))
+            .into_iter()
+            .flatten();
         Scene {
             spec: self.spec,
-            flights: self.flights.iter().filter(|flight| flight.arrives_ms > now_ms).cloned().collect(),
+            flights: self
+                .flights
+                .iter()
+                .filter(|flight| flight.arrives_ms > now_ms)
+                .cloned()
+                .collect(),
             axis: axis(&nodes),
             topics: self.topics(),
             focus,
-            labels: values.filter_map(|value| Some((*value, self.label(focus?, *value)?))).collect(),
+            labels: values
+                .filter_map(|value| Some((*value, self.label(focus?, *value)?)))
+                .collect(),
             selected,
             nodes,
         }
@@ -172,8 +203,20 @@ impl Observatory {
 
     /// The instances, in order of appearance.
     pub fn topics(&self) -> Vec<Topic> {
-        let name = |id: &InstanceId| self.names.get(id).cloned().unwrap_or_else(|| id.0.short().to_string());
-        self.history.topics().iter().map(|id| Topic { id: *id, name: name(id) }).collect()
+        let name = |id: &InstanceId| {
+            self.names
+                .get(id)
+                .cloned()
+                .unwrap_or_else(|| id.0.short().to_string())
+        };
+        self.history
+            .topics()
+            .iter()
+            .map(|id| Topic {
+                id: *id,
+                name: name(id),
+            })
+            .collect()
     }
 
     fn hear_node(&mut self, report: NodeReport, now_ms: f64) -> bool {
@@ -184,18 +227,37 @@ impl Observatory {
                 return false;
             }
             if report.life > known.0 {
-                let at_us = report.events.first().map_or(report.at_us, |event| event.at_us);
+                let at_us = report
+                    .events
+                    .first()
+                    .map_or(report.at_us, |event| event.at_us);
                 let event = Event::new(EventKind::Restarted, None, Round(0));
-                self.note(format!("{node}-{}-start", report.life), node, WatchedEvent::new(at_us, &event));
+                self.note(
+                    format!("{node}-{}-start", report.life),
+                    node,
+                    WatchedEvent::new(at_us, &event),
+                );
             }
         }
         self.last_us = self.last_us.max(report.at_us);
         for (index, event) in report.events.iter().enumerate() {
             self.fly(node, event, now_ms);
-            self.note(format!("{node}-{}-{}-{index}", report.life, report.sequence), node, event.clone());
+            self.note(
+                format!("{node}-{}-{}-{index}", report.life, report.sequence),
+                node,
+                event.clone(),
+            );
         }
         let untold = self.take_over(&report);
-        self.seen.insert(node, Seen { report, heard_ms: now_ms, crashed: None, untold });
+        self.seen.insert(
+            node,
+            Seen {
+                report,
+                heard_ms: now_ms,
+                crashed: None,
+                untold,
+            },
+        );
         true
     }
 
@@ -205,15 +267,27 @@ impl Observatory {
         let before = self.seen.get(&report.node).map(|seen| seen.untold.clone());
         let mut untold = Vec::new();
         for instance in &report.picture.instances {
-            self.names.get_or_insert_with(instance.id, || instance.name.clone());
-            let values = instance.choices.iter().map(|choice| choice.value).chain(instance.value);
+            self.names
+                .get_or_insert_with(instance.id, || instance.name.clone());
+            let values = instance
+                .choices
+                .iter()
+                .map(|choice| choice.value)
+                .chain(instance.value);
             values.for_each(|value| self.learn(instance.id, value));
             let (phase, round) = (instance.phase, instance.round);
             if self.history.last_phase(report.node, instance.id) == Some((phase, round)) {
                 continue;
             }
-            let fresh = Untold { instance: instance.id, phase, round, since_us: report.at_us };
-            let is_same = |known: &&Untold| (known.instance, known.phase, known.round) == (instance.id, phase, round);
+            let fresh = Untold {
+                instance: instance.id,
+                phase,
+                round,
+                since_us: report.at_us,
+            };
+            let is_same = |known: &&Untold| {
+                (known.instance, known.phase, known.round) == (instance.id, phase, round)
+            };
             let since_us = match &before {
                 None => Some(report.at_us),
                 Some(before) => before.iter().find(is_same).map(|known| known.since_us),
@@ -221,7 +295,11 @@ impl Observatory {
             match since_us {
                 None => untold.push(fresh),
                 Some(since_us) => {
-                    let event = Event::new(EventKind::PhaseEntered(phase), Some(instance.id), Round(round));
+                    let event = Event::new(
+                        EventKind::PhaseEntered(phase),
+                        Some(instance.id),
+                        Round(round),
+                    );
                     self.history.note(since_us * 1_000, report.node, &event);
                 }
             }
@@ -254,8 +332,13 @@ impl Observatory {
     }
 
     fn fly(&mut self, node: u16, event: &WatchedEvent, now_ms: f64) {
-        let EventKind::MessageDelivered(kind) = event.kind else { return };
-        let (Some(from), Some(kind)) = (event.peer, self.spec.messages.get(usize::from(kind))) else { return };
+        let EventKind::MessageDelivered(kind) = event.kind else {
+            return;
+        };
+        let (Some(from), Some(kind)) = (event.peer, self.spec.messages.get(usize::from(kind)))
+        else {
+            return;
+        };
         self.flights.push_back(FlightScene {
             from,
             to: node,
@@ -263,7 +346,10 @@ impl Observatory {
             arrives_ms: now_ms + FLIGHT_MS,
             kind: kind.name,
             shape: kind.shape,
-            value: event.instance.zip(event.value).and_then(|(of, value)| self.label(of, value)),
+            value: event
+                .instance
+                .zip(event.value)
+                .and_then(|(of, value)| self.label(of, value)),
         });
         while self.flights.len() > EVENTS_MAX {
             self.flights.pop_front();
@@ -271,8 +357,15 @@ impl Observatory {
     }
 
     fn label(&self, instance: InstanceId, value: Hash32) -> Option<Label> {
-        let place = self.letters.get(&instance)?.iter().position(|known| *known == value)?;
-        Some(Label { letter: letter_at(place), short: value.short().to_string() })
+        let place = self
+            .letters
+            .get(&instance)?
+            .iter()
+            .position(|known| *known == value)?;
+        Some(Label {
+            letter: letter_at(place),
+            short: value.short().to_string(),
+        })
     }
 
     fn node_scene(
@@ -287,7 +380,9 @@ impl Observatory {
             id,
             standing: self.standing(id, now_ms),
             place: seen.map_or_else(String::new, |seen| tab_name(&seen.report.tab)),
-            picture: seen.map(|seen| seen.report.picture.clone()).unwrap_or_default(),
+            picture: seen
+                .map(|seen| seen.report.picture.clone())
+                .unwrap_or_default(),
             ribbon: self.history.ribbon(id, focus, true),
             marks: self.history.marks(id, focus),
         }
@@ -295,7 +390,10 @@ impl Observatory {
 
     fn event_line(&self, line: &Line) -> EventLine {
         let event = line.event.event();
-        let value = event.instance.zip(event.value).and_then(|(of, value)| self.label(of, value));
+        let value = event
+            .instance
+            .zip(event.value)
+            .and_then(|(of, value)| self.label(of, value));
         let letter = value.as_ref().map(|label| label.letter.as_str());
         EventLine {
             id: line.id.clone(),
@@ -312,7 +410,10 @@ impl Observatory {
 /// The stretch from the first phase of the instance in focus to the last.
 fn axis(nodes: &[NodeScene]) -> Axis {
     let starts = |down: bool| {
-        let spans = nodes.iter().flat_map(|node| node.ribbon.iter()).filter(move |span| span.down == down);
+        let spans = nodes
+            .iter()
+            .flat_map(|node| node.ribbon.iter())
+            .filter(move |span| span.down == down);
         spans.map(|span| span.from_ms)
     };
     let first = starts(false).min_by(f64::total_cmp).unwrap_or(0.0);
@@ -366,7 +467,10 @@ mod tests {
             at_us: 1_000 * sequence,
             refused: 0,
             peers: 2,
-            picture: NodePicture { instances: vec![instance], fields: Vec::new() },
+            picture: NodePicture {
+                instances: vec![instance],
+                fields: Vec::new(),
+            },
             events: Vec::new(),
         }
     }
@@ -392,7 +496,13 @@ mod tests {
         let mut observatory = observatory();
         let spans = |observatory: &Observatory| {
             let scene = scene(observatory, 1.0);
-            scene.node(2).unwrap().ribbon.iter().map(|span| (span.from_ms, span.phase)).collect::<Vec<_>>()
+            scene
+                .node(2)
+                .unwrap()
+                .ribbon
+                .iter()
+                .map(|span| (span.from_ms, span.phase))
+                .collect::<Vec<_>>()
         };
         observatory.hear(WatchFrame::Node(report(2, 1, 10, 1)), 0.0);
         observatory.hear(WatchFrame::Node(report(2, 1, 20, 2)), 0.0);
@@ -404,16 +514,29 @@ mod tests {
         assert_eq!(spans(&observatory), [(10.0, 1), (25.0, 2)]);
         observatory.hear(WatchFrame::Node(report(2, 1, 40, 3)), 0.0);
         observatory.hear(WatchFrame::Node(report(2, 1, 50, 3)), 0.0);
-        assert_eq!(spans(&observatory), [(10.0, 1), (25.0, 2), (40.0, 3)], "its event was lost");
+        assert_eq!(
+            spans(&observatory),
+            [(10.0, 1), (25.0, 2), (40.0, 3)],
+            "its event was lost"
+        );
     }
 
     #[test]
     fn old_and_foreign_reports_change_nothing() {
         let mut observatory = observatory();
         observatory.hear(WatchFrame::Node(report(2, 2, 5, 3)), 0.0);
-        assert!(!observatory.hear(WatchFrame::Node(report(2, 1, 9, 1)), 1.0), "of an earlier life");
-        assert!(!observatory.hear(WatchFrame::Node(report(2, 2, 5, 1)), 1.0), "twice");
-        assert!(!observatory.hear(WatchFrame::Node(report(9, 1, 1, 1)), 1.0), "no such node");
+        assert!(
+            !observatory.hear(WatchFrame::Node(report(2, 1, 9, 1)), 1.0),
+            "of an earlier life"
+        );
+        assert!(
+            !observatory.hear(WatchFrame::Node(report(2, 2, 5, 1)), 1.0),
+            "twice"
+        );
+        assert!(
+            !observatory.hear(WatchFrame::Node(report(9, 1, 1, 1)), 1.0),
+            "no such node"
+        );
         assert_eq!(observatory.report(2).unwrap().picture.instances[0].phase, 3);
     }
 
@@ -421,14 +544,29 @@ mod tests {
     fn a_crash_shows_until_the_next_life() {
         let mut observatory = observatory();
         observatory.hear(WatchFrame::Node(report(2, 1, 1, 1)), 0.0);
-        let crash = |tab: &str| WatchFrame::Crashed { node: 2, tab: tab.to_owned(), why: String::new() };
-        assert!(!observatory.hear(crash("y"), 1.0), "another tab does not run it");
+        let crash = |tab: &str| WatchFrame::Crashed {
+            node: 2,
+            tab: tab.to_owned(),
+            why: String::new(),
+        };
+        assert!(
+            !observatory.hear(crash("y"), 1.0),
+            "another tab does not run it"
+        );
         assert!(observatory.hear(crash("x"), 1.0));
         assert_eq!(observatory.standing(2, 1.0), Standing::Crashed);
         observatory.hear(WatchFrame::Node(report(2, 2, 1, 1)), 2.0);
         assert_eq!(observatory.standing(2, 2.0), Standing::Up);
-        let kinds: Vec<_> = observatory.events(true, 10).iter().map(|line| line.kind).collect();
+        let kinds: Vec<_> = observatory
+            .events(true, 10)
+            .iter()
+            .map(|line| line.kind)
+            .collect();
         assert_eq!(kinds, ["crashed", "restarted"]);
-        assert_eq!(observatory.standing(2, 60_000.0), Standing::Crashed, "silent for long");
+        assert_eq!(
+            observatory.standing(2, 60_000.0),
+            Standing::Crashed,
+            "silent for long"
+        );
     }
 }

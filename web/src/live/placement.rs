@@ -17,7 +17,11 @@ pub struct Placement {
 impl Placement {
     /// A tab that runs nothing yet, in a room of `nodes`.
     pub fn new(nodes: u16) -> Placement {
-        Placement { nodes, tabs: 1, mine: Vec::new() }
+        Placement {
+            nodes,
+            tabs: 1,
+            mine: Vec::new(),
+        }
     }
 
     /// How many tabs there are; this one counts even before it is seen.
@@ -75,7 +79,10 @@ mod tests {
         }
         for node in 1..=nodes {
             if !tabs.iter().any(|tab| tab.mine().contains(&node)) {
-                assert!(tabs.iter_mut().any(|tab| tab.take(node)), "node {node} finds a tab");
+                assert!(
+                    tabs.iter_mut().any(|tab| tab.take(node)),
+                    "node {node} finds a tab"
+                );
             }
         }
     }
@@ -87,9 +94,17 @@ mod tests {
             for _ in 0..5 {
                 tabs.push(Placement::new(nodes));
                 settle(&mut tabs, nodes);
-                let mut run: Vec<u16> = tabs.iter().flat_map(|tab| tab.mine().iter().copied()).collect();
+                let mut run: Vec<u16> = tabs
+                    .iter()
+                    .flat_map(|tab| tab.mine().iter().copied())
+                    .collect();
                 run.sort_unstable();
-                assert_eq!(run, (1..=nodes).collect::<Vec<_>>(), "{nodes} nodes in {} tabs", tabs.len());
+                assert_eq!(
+                    run,
+                    (1..=nodes).collect::<Vec<_>>(),
+                    "{nodes} nodes in {} tabs",
+                    tabs.len()
+                );
                 assert!(tabs.iter().all(|tab| tab.mine().len() <= tab.share()));
             }
         }

@@ -111,12 +111,16 @@ impl RoomState {
 
     /// A node that runs here, to be asked first.
     pub fn near(&self) -> Option<u16> {
-        self.hosted.iter().find(|(_, hosted)| **hosted == Hosted::Running).map(|(node, _)| *node)
+        self.hosted
+            .iter()
+            .find(|(_, hosted)| **hosted == Hosted::Running)
+            .map(|(node, _)| *node)
     }
 
     /// Everything on the stage.
     pub fn scene(&self, now_ms: f64) -> Scene {
-        self.observatory.scene(now_ms, self.focus, self.selected, &|tab| self.tab_name(tab))
+        self.observatory
+            .scene(now_ms, self.focus, self.selected, &|tab| self.tab_name(tab))
     }
 }
 
@@ -139,13 +143,17 @@ mod tests {
         let names: Vec<String> = ids.iter().map(|id| room.tab_name(id)).collect();
         assert_eq!(names, ["here", "tab 1", "tab 3"]);
         assert_eq!(room.tab_name("closed"), "gone");
-        assert!(room.set_tabs(std::iter::empty()) && room.tabs() == 1, "this tab is always there");
+        assert!(
+            room.set_tabs(std::iter::empty()) && room.tabs() == 1,
+            "this tab is always there"
+        );
     }
 
     #[test]
     fn a_stopped_node_is_not_asked() {
         let mut room = RoomState::new(ProtocolKind::TwoPhase, 3, tab_id(1, 1), ClientId(1));
-        room.hosted.insert(1, Hosted::Stopped { why: String::new() });
+        room.hosted
+            .insert(1, Hosted::Stopped { why: String::new() });
         room.hosted.insert(3, Hosted::Running);
         assert_eq!(room.near(), Some(3));
     }

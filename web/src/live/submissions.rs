@@ -44,7 +44,13 @@ impl Submissions {
     pub fn new(kind: ProtocolKind, id: ClientId, nodes: u16) -> Submissions {
         let members = (1..=nodes.max(1)).map(NodeId).collect();
         let client = Client::new(id, members, 1, PATIENCE, ATTEMPTS_MAX);
-        Submissions { kind, client, shown: Vec::new(), waiting: Vec::new(), open: None }
+        Submissions {
+            kind,
+            client,
+            shown: Vec::new(),
+            waiting: Vec::new(),
+            open: None,
+        }
     }
 
     /// Who asks.
@@ -73,7 +79,11 @@ impl Submissions {
     /// When to call again; `None` if nothing is open.
     pub fn poll(&mut self, now: Time) -> Result<(NodeId, u64, Vec<u8>), Option<Time>> {
         match self.client.poll(now) {
-            Ask::Send { to, number, request } => Ok((to, number, request)),
+            Ask::Send {
+                to,
+                number,
+                request,
+            } => Ok((to, number, request)),
             Ask::Wait(at) => Err(Some(at)),
             Ask::Idle => Err(None),
             Ask::GaveUp => {
@@ -92,10 +102,14 @@ impl Submissions {
         if client != self.client.id() {
             return false;
         }
-        let Some(view) = self.kind.read_reply(reply) else { return false };
+        let Some(view) = self.kind.read_reply(reply) else {
+            return false;
+        };
         let last = view.last;
         self.client.on_reply(now, number, last);
-        let Some(shown) = self.shown.iter_mut().find(|shown| shown.number == number) else { return false };
+        let Some(shown) = self.shown.iter_mut().find(|shown| shown.number == number) else {
+            return false;
+        };
         if shown.took.is_none() {
             shown.took = last.then(|| now.since(shown.at));
             shown.reply = Some(view);
@@ -114,7 +128,14 @@ impl Submissions {
         let (name, request) = self.waiting.remove(0);
         let number = self.client.request(request);
         self.open = Some(number);
-        self.shown.push(Submission { name, at: now, number, took: None, reply: None, gave_up: false });
+        self.shown.push(Submission {
+            name,
+            at: now,
+            number,
+            took: None,
+            reply: None,
+            gave_up: false,
+        });
         if self.shown.len() > SHOWN_MAX {
             self.shown.remove(0);
         }
@@ -141,7 +162,10 @@ mod tests {
         submissions.submit(Time::ZERO, request("rent", 25), Some(2));
         let (to, number, _) = submissions.poll(Time::ZERO).unwrap();
         assert_eq!((to, number), (NodeId(2), 1));
-        assert_eq!(submissions.poll(Time::from_ms(1)), Err(Some(Time::from_ms(2_000))));
+        assert_eq!(
+            submissions.poll(Time::from_ms(1)),
+            Err(Some(Time::from_ms(2_000)))
+        );
         assert_eq!(submissions.poll(Time::from_ms(2_000)).unwrap().0, NodeId(3));
         assert_eq!(submissions.shown().next().unwrap().name, "rent");
     }
@@ -153,7 +177,13 @@ mod tests {
             submissions.submit(Time::ZERO, request(name, 1), None);
         }
         assert_eq!(submissions.shown().count(), 1);
-        assert!(!submissions.on_reply(Time::ZERO, ClientId(6), 1, &[]), "another page's");
-        assert!(!submissions.on_reply(Time::ZERO, ClientId(5), 1, &[0xff, 0xff]), "junk");
+        assert!(
+            !submissions.on_reply(Time::ZERO, ClientId(6), 1, &[]),
+            "another page's"
+        );
+        assert!(
+            !submissions.on_reply(Time::ZERO, ClientId(5), 1, &[0xff, 0xff]),
+            "junk"
+        );
     }
 }

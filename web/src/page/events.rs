@@ -21,7 +21,10 @@ pub(super) fn events(
         Callback::from(move |_: MouseEvent| toggle.emit(!all))
     };
     let last = lines.len().saturating_sub(1);
-    let rows = lines.iter().enumerate().map(|(index, line)| row(line, index == last, time, act));
+    let rows = lines
+        .iter()
+        .enumerate()
+        .map(|(index, line)| row(line, index == last, time, act));
     let rows: Vec<Html> = rows.collect();
     html! {
         <section class="events" aria-label="Events">
@@ -40,7 +43,12 @@ pub(super) fn events(
     }
 }
 
-fn row(line: &EventLine, is_last: bool, time: &dyn Fn(f64) -> String, act: &Callback<StageAct>) -> Html {
+fn row(
+    line: &EventLine,
+    is_last: bool,
+    time: &dyn Fn(f64) -> String,
+    act: &Callback<StageAct>,
+) -> Html {
     let content = html! {
         <>
             <span class="event-time">{ time(line.at_ms) }</span>
@@ -48,7 +56,11 @@ fn row(line: &EventLine, is_last: bool, time: &dyn Fn(f64) -> String, act: &Call
             { for line.value.as_ref().map(|label| chip(Some(label))) }
         </>
     };
-    let class = classes!("event", format!("event-{}", line.kind), is_last.then_some("latest"));
+    let class = classes!(
+        "event",
+        format!("event-{}", line.kind),
+        is_last.then_some("latest")
+    );
     let key = line.id.clone();
     let current = is_last.then_some("step");
     match line.step {

@@ -24,8 +24,12 @@ pub(super) fn icon(icon: Icon) -> Html {
         Icon::Back => "M13 2.5v11L6 8zM3 2.5h2v11H3z",
         Icon::Home => "M14 2.5v11L8.5 8zM8.5 2.5v11L3 8zM1.5 2.5H3v11H1.5z",
         Icon::End => "M2 2.5v11L7.5 8zM7.5 2.5v11L13 8zM13 2.5h1.5v11H13z",
-        Icon::Close => "M3.2 4.6 4.6 3.2 8 6.6l3.4-3.4 1.4 1.4L9.4 8l3.4 3.4-1.4 1.4L8 9.4l-3.4 3.4-1.4-1.4L6.6 8z",
-        Icon::Mark => "M8 1.5a2 2 0 1 1 0 4 2 2 0 0 1 0-4zM3 9.5a2 2 0 1 1 0 4 2 2 0 0 1 0-4zM13 9.5a2 2 0 1 1 0 4 2 2 0 0 1 0-4z",
+        Icon::Close => {
+            "M3.2 4.6 4.6 3.2 8 6.6l3.4-3.4 1.4 1.4L9.4 8l3.4 3.4-1.4 1.4L8 9.4l-3.4 3.4-1.4-1.4L6.6 8z"
+        }
+        Icon::Mark => {
+            "M8 1.5a2 2 0 1 1 0 4 2 2 0 0 1 0-4zM3 9.5a2 2 0 1 1 0 4 2 2 0 0 1 0-4zM13 9.5a2 2 0 1 1 0 4 2 2 0 0 1 0-4z"
+        }
     };
     html! {
         <svg class="icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" focusable="false">

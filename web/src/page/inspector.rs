@@ -23,7 +23,9 @@ pub(super) fn node(
     extra: Html,
     act: &Callback<StageAct>,
 ) -> Html {
-    let Some(node) = scene.node(id) else { return html! {} };
+    let Some(node) = scene.node(id) else {
+        return html! {};
+    };
     let instance = scene.focused(node);
     let close = {
         let act = act.clone();
@@ -68,7 +70,11 @@ fn recent(changes: &[EventLine], time: &dyn Fn(f64) -> String) -> Html {
 
 fn state(scene: &Scene, node: &NodeScene, instance: &InstancePicture) -> Html {
     let phase = scene.spec.phases.get(usize::from(instance.phase));
-    let kind = scene.spec.instances.first().map_or("instance", |kind| kind.name);
+    let kind = scene
+        .spec
+        .instances
+        .first()
+        .map_or("instance", |kind| kind.name);
     let value = |value| html! { <>{ chip(scene.label(value)) }<code>{ value.short().to_string() }</code></> };
     html! {
         <>
@@ -123,7 +129,9 @@ fn voters(scene: &Scene, meter: &crate::scene::MeterPicture) -> Html {
         VotePicture::Awaiting => format!("node {} awaited", segment.node),
         VotePicture::Nil => format!("node {} for nothing", segment.node),
         VotePicture::For(value) => {
-            let letter = scene.label(value).map_or_else(|| value.short().to_string(), |label| label.letter.clone());
+            let letter = scene
+                .label(value)
+                .map_or_else(|| value.short().to_string(), |label| label.letter.clone());
             format!("node {} for {letter}", segment.node)
         }
     });
@@ -132,7 +140,11 @@ fn voters(scene: &Scene, meter: &crate::scene::MeterPicture) -> Html {
 
 fn list(nodes: &[u16]) -> String {
     let words: Vec<String> = nodes.iter().map(u16::to_string).collect();
-    if words.len() == 1 { format!("node {}", words[0]) } else { format!("nodes {}", words.join(" ")) }
+    if words.len() == 1 {
+        format!("node {}", words[0])
+    } else {
+        format!("nodes {}", words.join(" "))
+    }
 }
 
 fn details(title: &str, fields: &[FieldText]) -> Html {

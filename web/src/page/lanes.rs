@@ -42,7 +42,11 @@ fn topics(scene: &Scene, act: &Callback<StageAct>) -> Html {
             <button type="button" class="topic" aria-pressed={is_on.to_string()} onclick={focus}>{ &topic.name }</button>
         }
     });
-    let kind = scene.spec.instances.first().map_or("instance", |kind| kind.name);
+    let kind = scene
+        .spec
+        .instances
+        .first()
+        .map_or("instance", |kind| kind.name);
     html! { <div class="topics" role="group" aria-label={kind}>{ for buttons }</div> }
 }
 
@@ -55,7 +59,12 @@ fn lane(scene: &Scene, node: &NodeScene, picture: &dyn Picture, act: &Callback<S
     };
     let instance = scene.focused(node);
     let meters = scene.spec.meters.iter().enumerate().map(|(kind, spec)| {
-        let shown = instance.and_then(|instance| instance.meters.iter().find(|meter| usize::from(meter.kind) == kind));
+        let shown = instance.and_then(|instance| {
+            instance
+                .meters
+                .iter()
+                .find(|meter| usize::from(meter.kind) == kind)
+        });
         meter(scene, node.id, spec.name, shown)
     });
     let label = scene.stands_for(node).and_then(|value| scene.label(value));
@@ -63,7 +72,7 @@ fn lane(scene: &Scene, node: &NodeScene, picture: &dyn Picture, act: &Callback<S
         <div class="lane" data-testid={format!("lane-{}", node.id)} data-node={node.id.to_string()} data-phase={phase}
             data-standing={standing_class(node.standing)}>
             <button type="button" class={classes!("lane-badge", standing_class(node.standing))} onclick={select}
-                aria-pressed={is_selected.to_string()} aria-label={format!("Node {}, {phase}", node.id)}>
+                aria-pressed={is_selected.to_string()}>
                 <span class="lane-number">{ format!("Node {}", node.id) }</span>
                 <span class="lane-place">{ node.standing.short_word().unwrap_or(&node.place) }</span>
                 { chip(label) }
@@ -92,15 +101,36 @@ fn cursor(scene: &Scene) -> Html {
 
 fn stretch(scene: &Scene, span: &Span, picture: &dyn Picture) -> Option<Html> {
     let left = scene.axis.percent(span.from_ms);
-    let right = span.to_ms.map_or(scene.axis.cursor(), |ms| scene.axis.percent(ms)).max(left);
+    let right = span
+        .to_ms
+        .map_or(scene.axis.cursor(), |ms| scene.axis.percent(ms))
+        .max(left);
     if span.from_ms > scene.axis.at_ms() || (span.to_ms.is_some() && right <= left) {
         return None;
     }
-    let name = if span.down { "down" } else { scene.phase_name(span.phase) };
-    let round = if span.round > 0 && !span.down { format!(" r{}", span.round) } else { String::new() };
-    let locked = span.locked.filter(|_| !span.down && name == "proposing").and_then(|value| scene.label(value));
-    let word = locked.map_or_else(|| format!("{name}{round}"), |label| format!("locked {}{round}", label.letter));
-    let class = if span.down { "tone-down" } else { picture.tone(span.phase).class() };
+    let name = if span.down {
+        "down"
+    } else {
+        scene.phase_name(span.phase)
+    };
+    let round = if span.round > 0 && !span.down {
+        format!(" r{}", span.round)
+    } else {
+        String::new()
+    };
+    let locked = span
+        .locked
+        .filter(|_| !span.down && name == "proposing")
+        .and_then(|value| scene.label(value));
+    let word = locked.map_or_else(
+        || format!("{name}{round}"),
+        |label| format!("locked {}{round}", label.letter),
+    );
+    let class = if span.down {
+        "tone-down"
+    } else {
+        picture.tone(span.phase).class()
+    };
     let style = format!("left:{left:.3}%;width:{:.3}%", right - left);
     Some(html! {
         <span class={classes!("span", class, locked.map(|_| "is-locked"))} style={style} title={word.clone()}>
@@ -113,8 +143,16 @@ fn stretch(scene: &Scene, span: &Span, picture: &dyn Picture) -> Option<Html> {
 fn glyph(scene: &Scene, mark: &Mark, before: &[Mark]) -> Option<Html> {
     let at_ms = mark.at_ns as f64 / 1e6;
     (scene.axis.contains(at_ms) && at_ms <= scene.axis.at_ms()).then(|| {
-        let beside = before.iter().rev().take_while(|other| other.at_ns == mark.at_ns).count();
-        let style = format!("left:calc({:.3}% + {}px)", scene.axis.percent(at_ms), beside * GLYPH_PX);
+        let beside = before
+            .iter()
+            .rev()
+            .take_while(|other| other.at_ns == mark.at_ns)
+            .count();
+        let style = format!(
+            "left:calc({:.3}% + {}px)",
+            scene.axis.percent(at_ms),
+            beside * GLYPH_PX
+        );
         html! { <span class="glyph" style={style}>{ mark.glyph.symbol() }</span> }
     })
 }

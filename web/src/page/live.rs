@@ -30,13 +30,12 @@ pub(super) enum Msg {
     Joined(Result<RoomHandle, String>),
     News,
     Frame,
-    Key(web_sys::KeyboardEvent),
     Stage(StageAct),
     Node(NodeAct),
     ShowAll(bool),
     Name(String),
     Amount(String),
-    Submit(SubmitEvent),
+    Submit,
 }
 
 pub(super) struct Live {
@@ -61,15 +60,23 @@ impl Component for Live {
         let news = Rc::new(move || link.send_message(Msg::News));
         spawn_local(async move {
             let room = room_name(query_parameter("room").as_deref());
-            let nodes = query_parameter("nodes").and_then(|nodes| nodes.parse().ok()).unwrap_or(NODES);
-            joined.send_message(Msg::Joined(RoomHandle::join(&room, ProtocolKind::TwoPhase, nodes, news).await));
+            let nodes = query_parameter("nodes")
+                .and_then(|nodes| nodes.parse().ok())
+                .unwrap_or(NODES);
+            joined.send_message(Msg::Joined(
+                RoomHandle::join(&room, ProtocolKind::TwoPhase, nodes, news).await,
+            ));
         });
         let frame = ctx.link().clone();
         let key = ctx.link().clone();
         Live {
             room: None,
             frames: Frames::new(move |_| frame.send_message(Msg::Frame)),
-            _keys: Keys::listen(move |event| key.send_message(Msg::Key(event))),
+            _keys: Keys::listen(move |pressed| {
+                let act = StageAct::of_key(&pressed);
+                act.inspect(|act| key.send_message(Msg::Stage(act.clone())))
+                    .is_some()
+            }),
             show_all: false,
             refusal: String::new(),
             name: "withdraw-1".to_owned(),
@@ -84,7 +91,9 @@ impl Component for Live {
             self.room = Some(room);
             return true;
         }
-        let Some(Ok(room)) = &self.room else { return false };
+        let Some(Ok(room)) = &self.room else {
+            return false;
+        };
         match msg {
             // News may come many times per frame, and is drawn once.
             Msg::News => {
@@ -96,26 +105,19 @@ impl Component for Live {
                     self.frames.request();
                 }
             }
-            Msg::Key(event) => match event.key().as_str() {
-                "Escape" => room.change(|state| state.selected = None),
-                key if ("1"..="9").contains(&key) => {
-                    let node = key.parse().ok();
-                    room.change(|state| state.selected = node.filter(|node| *node <= state.nodes));
-                }
-                _ => return false,
-            },
-            Msg::Stage(StageAct::Select(node)) => room.change(|state| state.selected = node),
-            Msg::Stage(StageAct::Focus(instance)) => room.change(|state| state.focus = Some(instance)),
+            Msg::Stage(StageAct::Select(node)) => {
+                room.change(|state| state.selected = node.filter(|node| *node <= state.nodes));
+            }
+            Msg::Stage(StageAct::Focus(instance)) => {
+                room.change(|state| state.focus = Some(instance))
+            }
             Msg::Stage(StageAct::SeekAfter(_)) => return false,
             Msg::Node(NodeAct::Crash(node)) => room.crash(node),
             Msg::Node(NodeAct::Restart(node)) => room.restart(node),
             Msg::ShowAll(all) => self.show_all = all,
             Msg::Name(name) => self.name = name,
             Msg::Amount(amount) => self.amount = amount,
-            Msg::Submit(event) => {
-                event.prevent_default();
-                self.on_submit();
-            }
+            Msg::Submit => self.on_submit(),
             Msg::Joined(_) => {}
         }
         true
@@ -218,12 +220,20 @@ impl Live {
     }
 
     fn form(&self, link: &yew::html::Scope<Self>) -> Html {
+        let onsubmit = link.callback(|event: SubmitEvent| {
+            // At once: the browser would send the form, and leave the page.
+            event.prevent_default();
+            Msg::Submit
+        });
         let text = |event: InputEvent| {
-            event.target_dyn_into::<HtmlInputElement>().map(|input| input.value()).unwrap_or_default()
+            event
+                .target_dyn_into::<HtmlInputElement>()
+                .map(|input| input.value())
+                .unwrap_or_default()
         };
         html! {
             <footer class="transport submit-bar" aria-label="Submit a payment">
-                <form class="submit" onsubmit={link.callback(Msg::Submit)}>
+                <form class="submit" {onsubmit}>
                     <label>
                         <span>{ "Event" }</span>
                         <input type="text" maxlength="64" required=true value={self.name.clone()}
@@ -249,7 +259,11 @@ impl Live {
 fn wall_time(ms: f64) -> String {
     let date = js_sys::Date::new(&ms.into());
     let (hours, minutes) = (date.get_hours(), date.get_minutes());
-    format!("{hours:02}:{minutes:02}:{:02}.{:03}", date.get_seconds(), date.get_milliseconds())
+    format!(
+        "{hours:02}:{minutes:02}:{:02}.{:03}",
+        date.get_seconds(),
+        date.get_milliseconds()
+    )
 }
 
 /// `rent-9` follows on `rent-8`.
@@ -261,7 +275,11 @@ fn next_name(name: &str) -> String {
 }
 
 fn tabs(count: usize) -> String {
-    if count == 1 { "one tab".to_owned() } else { format!("{count} tabs") }
+    if count == 1 {
+        "one tab".to_owned()
+    } else {
+        format!("{count} tabs")
+    }
 }
 
 fn badge(state: &RoomState) -> String {
@@ -278,7 +296,11 @@ fn notice(state: &RoomState, room: &RoomHandle) -> Html {
         },
         Notice::Shared => {
             let address = format!("?room={}#live", room.name());
-            let invitation = if state.tabs() == 1 { "Every node runs here. " } else { "Close a tab: its nodes move. " };
+            let invitation = if state.tabs() == 1 {
+                "Every node runs here. "
+            } else {
+                "Close a tab: its nodes move. "
+            };
             html! {
                 <p class="invitation">
                     { invitation }
@@ -294,14 +316,32 @@ fn submission(scene: &crate::scene::Scene, state: &RoomState, shown: &Submission
         _ if shown.gave_up => "nobody answered".to_owned(),
         None => "asking".to_owned(),
         Some(reply) => {
-            let letter = reply.value.and_then(|value| scene.label(value)).map(|label| format!(" {}", label.letter));
-            let short = reply.value.map(|value| format!(" {}", value.short())).unwrap_or_default();
-            let took = shown.took.map(|took| format!(" in {} ms", took.as_ms())).unwrap_or_default();
-            format!("{}{}{short}{took}: {}", reply.outcome, letter.unwrap_or_default(), reply.text)
+            let letter = reply
+                .value
+                .and_then(|value| scene.label(value))
+                .map(|label| format!(" {}", label.letter));
+            let short = reply
+                .value
+                .map(|value| format!(" {}", value.short()))
+                .unwrap_or_default();
+            let took = shown
+                .took
+                .map(|took| format!(" in {} ms", took.as_ms()))
+                .unwrap_or_default();
+            format!(
+                "{}{}{short}{took}: {}",
+                reply.outcome,
+                letter.unwrap_or_default(),
+                reply.text
+            )
         }
     };
     let outcome = shown.reply.as_ref().map_or("asking", |reply| reply.outcome);
-    let focus = state.observatory.topics().into_iter().find(|topic| topic.name == shown.name);
+    let focus = state
+        .observatory
+        .topics()
+        .into_iter()
+        .find(|topic| topic.name == shown.name);
     html! {
         <li class="submission" data-testid="submission" data-name={shown.name.clone()} data-outcome={outcome}
             data-instance={focus.map(|topic| topic.id.to_string())}>

@@ -14,7 +14,12 @@ pub(super) enum NodeAct {
 }
 
 /// One card per node.
-pub(super) fn nodes(state: &RoomState, now_ms: f64, scene: &Scene, act: &Callback<NodeAct>) -> Html {
+pub(super) fn nodes(
+    state: &RoomState,
+    now_ms: f64,
+    scene: &Scene,
+    act: &Callback<NodeAct>,
+) -> Html {
     let cards = scene.nodes.iter().map(|node| {
         let report = state.observatory.report(node.id);
         let standing = state.observatory.standing(node.id, now_ms);

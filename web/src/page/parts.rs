@@ -25,7 +25,9 @@ pub(super) fn message(shape: Shape, label: Option<&Label>) -> Html {
         Shape::Vote => html! { <path d="M12 2.5 22 20.5H2z" /> },
         Shape::Lock => html! { <rect x="3" y="3" width="18" height="18" rx="2" /> },
         Shape::Certificate => html! { <path d="M6.5 2.5h11L23 12l-5.5 9.5h-11L1 12z" /> },
-        Shape::Abort => html! { <path d="M6 2.5 12 8.5l6-6L21.5 6l-6 6 6 6L18 21.5l-6-6-6 6L2.5 18l6-6-6-6z" /> },
+        Shape::Abort => {
+            html! { <path d="M6 2.5 12 8.5l6-6L21.5 6l-6 6 6 6L18 21.5l-6-6-6 6L2.5 18l6-6-6-6z" /> }
+        }
         Shape::Sync => html! { <circle cx="12" cy="12" r="4" /> },
     };
     let letter = label.filter(|_| shape != Shape::Sync && shape != Shape::Abort).map(|label| {
@@ -42,10 +44,18 @@ pub(super) fn message(shape: Shape, label: Option<&Label>) -> Html {
 
 /// A time for people: `122.8 ms`, `9.000 s`.
 pub(super) fn time(ms: f64) -> String {
-    if ms.abs() < 10_000.0 { format!("{ms:.1} ms") } else { format!("{:.2} s", ms / 1e3) }
+    if ms.abs() < 10_000.0 {
+        format!("{ms:.1} ms")
+    } else {
+        format!("{:.2} s", ms / 1e3)
+    }
 }
 
 /// A time on an axis, where the step is round.
 pub(super) fn short_time(ms: f64) -> String {
-    if ms.abs() < 10_000.0 { format!("{ms:.0} ms") } else { format!("{:.1} s", ms / 1e3) }
+    if ms.abs() < 10_000.0 {
+        format!("{ms:.0} ms")
+    } else {
+        format!("{:.1} s", ms / 1e3)
+    }
 }

@@ -3,7 +3,6 @@
 use phaselab_core::crypto::Crypto;
 use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::scenario::Scenario;
-use wasm_bindgen::JsCast;
 use web_sys::{HtmlElement, HtmlInputElement, HtmlSelectElement};
 use yew::prelude::*;
 
@@ -12,11 +11,11 @@ use super::parts::time;
 use super::transport::{TransportAct, transport};
 use super::{events, inspector, lanes, story, top, topology};
 use crate::browser::frames::Frames;
-use crate::browser::keys::Keys;
+use crate::browser::keys::{Key, Keys};
 use crate::browser::{page_time_ms, set_hash, wants_little_motion};
-use crate::{builtin, picture};
 use crate::route::Route;
 use crate::session::{EventLine, Guess, Session};
+use crate::{builtin, picture};
 
 /// The scenario that a first visit shows.
 const SCENARIO: &str = "two-phase/three-signers";
@@ -42,13 +41,21 @@ pub(super) struct Props {
 
 pub(super) enum Msg {
     Frame(f64),
-    Key(web_sys::KeyboardEvent),
     Transport(TransportAct),
     Stage(StageAct),
+    Phase(Direction),
+    Speed(isize),
     Guess(Guess),
     ShowAll(bool),
     Scenario(String),
     Seed(String),
+}
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Forward,
+    Back,
 }
 
 /// Sentences for those who listen: at most one message in a while.
@@ -77,7 +84,7 @@ impl Component for Simulate {
     type Properties = Props;
 
     fn create(ctx: &Context<Self>) -> Self {
-        let keys = ctx.link().batch_callback(|event: web_sys::KeyboardEvent| Some(Msg::Key(event)));
+        let keys = ctx.link().clone();
         let (name, mut session) = open(ctx.props());
         if let (true, Ok(session)) = (ctx.props().autoplay, &mut session) {
             session.play_or_pause();
@@ -87,7 +94,13 @@ impl Component for Simulate {
             name,
             session,
             frames: Frames::new(move |ms| link.send_message(Msg::Frame(ms))),
-            _keys: Keys::listen(move |event| keys.emit(event)),
+            _keys: Keys::listen(move |key| match meaning(&key) {
+                Some(msg) => {
+                    keys.send_message(msg);
+                    true
+                }
+                None => false,
+            }),
             last_frame_ms: None,
             show_all: false,
             announcer: Announcer::default(),
@@ -106,15 +119,27 @@ impl Component for Simulate {
         true
     }
 
-    fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
+    fn update(&mut self, _ctx: &Context<Self>, msg: Msg) -> bool {
         match msg {
             Msg::Scenario(name) => {
-                set_hash(&Route::Simulate { scenario: Some(name), seed: None }.to_hash());
+                set_hash(
+                    &Route::Simulate {
+                        scenario: Some(name),
+                        seed: None,
+                    }
+                    .to_hash(),
+                );
                 return false;
             }
             Msg::Seed(text) => {
                 if let Ok(seed) = text.trim().parse() {
-                    set_hash(&Route::Simulate { scenario: Some(self.name.clone()), seed: Some(seed) }.to_hash());
+                    set_hash(
+                        &Route::Simulate {
+                            scenario: Some(self.name.clone()),
+                            seed: Some(seed),
+                        }
+                        .to_hash(),
+                    );
                 }
                 return false;
             }
@@ -124,19 +149,17 @@ impl Component for Simulate {
             }
             _ => {}
         }
-        let Ok(session) = &mut self.session else { return false };
+        let Ok(session) = &mut self.session else {
+            return false;
+        };
         match msg {
             Msg::Frame(ms) => {
-                let elapsed = self.last_frame_ms.map_or(0.0, |last| (ms - last).min(FRAME_MS_MAX));
+                let elapsed = self
+                    .last_frame_ms
+                    .map_or(0.0, |last| (ms - last).min(FRAME_MS_MAX));
                 self.last_frame_ms = Some(ms);
                 let end = page_time_ms() + WORK_MS;
                 session.frame(elapsed, &mut || page_time_ms() < end);
-            }
-            Msg::Key(event) => {
-                if !on_key(session, &event) {
-                    return false;
-                }
-                event.prevent_default();
             }
             Msg::Transport(act) => match act {
                 TransportAct::PlayOrPause => session.play_or_pause(),
@@ -152,6 +175,9 @@ impl Component for Simulate {
                 StageAct::Focus(instance) => session.focus_on(instance),
                 StageAct::SeekAfter(step) => session.seek_after_step(step),
             },
+            Msg::Phase(Direction::Forward) => session.next_phase(),
+            Msg::Phase(Direction::Back) => session.previous_phase(),
+            Msg::Speed(by) => session.change_speed(by),
             Msg::Guess(guess) => session.set_guess(guess),
             Msg::ShowAll(_) | Msg::Scenario(_) | Msg::Seed(_) => {}
         }
@@ -161,7 +187,6 @@ impl Component for Simulate {
         } else {
             self.last_frame_ms = None;
         }
-        let _ = ctx;
         true
     }
 
@@ -188,7 +213,12 @@ impl Component for Simulate {
         let lines = session.events(self.show_all, EVENTS_MAX);
         let picture = picture::of(session.scenario().protocol);
         let play = link.callback(|_: MouseEvent| Msg::Transport(TransportAct::PlayOrPause));
-        let broken: Vec<_> = session.sim().verdicts().into_iter().filter(|verdict| !verdict.holds).collect();
+        let broken: Vec<_> = session
+            .sim()
+            .verdicts()
+            .into_iter()
+            .filter(|verdict| !verdict.holds)
+            .collect();
         html! {
             <div class="page simulate" data-testid="simulate" data-scenario={self.name.clone()}
                 data-step={session.sim().steps().to_string()} data-at={format!("{:.3}", session.cursor_ms())}
@@ -232,10 +262,14 @@ impl Simulate {
 
     fn tools(&self, link: &yew::html::Scope<Self>, session: &Session) -> Html {
         let choose = link.batch_callback(|event: Event| {
-            event.target_dyn_into::<HtmlSelectElement>().map(|select| Msg::Scenario(select.value()))
+            event
+                .target_dyn_into::<HtmlSelectElement>()
+                .map(|select| Msg::Scenario(select.value()))
         });
         let reseed = link.batch_callback(|event: Event| {
-            event.target_dyn_into::<HtmlInputElement>().map(|input| Msg::Seed(input.value()))
+            event
+                .target_dyn_into::<HtmlInputElement>()
+                .map(|input| Msg::Seed(input.value()))
         });
         html! {
             <>
@@ -271,7 +305,9 @@ impl Simulate {
 
     fn refused(&self, link: &yew::html::Scope<Self>, why: &str) -> Html {
         let choose = link.batch_callback(|event: Event| {
-            event.target_dyn_into::<HtmlSelectElement>().map(|select| Msg::Scenario(select.value()))
+            event
+                .target_dyn_into::<HtmlSelectElement>()
+                .map(|select| Msg::Scenario(select.value()))
         });
         html! {
             <div class="page simulate">
@@ -281,10 +317,18 @@ impl Simulate {
         }
     }
 
-    fn inspector(&self, session: &Session, scene: &crate::scene::Scene, stage: &Callback<StageAct>) -> Html {
+    fn inspector(
+        &self,
+        session: &Session,
+        scene: &crate::scene::Scene,
+        stage: &Callback<StageAct>,
+    ) -> Html {
         match scene.selected {
             Some(id) => {
-                let told = session.events(false, usize::MAX).into_iter().filter(|line| line.node == id);
+                let told = session
+                    .events(false, usize::MAX)
+                    .into_iter()
+                    .filter(|line| line.node == id);
                 let mut changes: Vec<EventLine> = told.collect();
                 changes.drain(..changes.len().saturating_sub(inspector::CHANGES_MAX));
                 inspector::node(scene, id, &changes, &time, html! {}, stage)
@@ -343,14 +387,20 @@ fn overview(session: &Session) -> Html {
 }
 
 fn words(nodes: &[phaselab_core::types::NodeId]) -> String {
-    nodes.iter().map(|node| node.0.to_string()).collect::<Vec<_>>().join(" ")
+    nodes
+        .iter()
+        .map(|node| node.0.to_string())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn unseen(session: &Session) -> Html {
     let drawn = crate::session::NODES_DRAWN_MAX;
     match usize::from(session.scenario().nodes).checked_sub(drawn) {
         None | Some(0) => html! {},
-        Some(more) => html! { <p class="empty">{ format!("And {more} more nodes, which are not drawn.") }</p> },
+        Some(more) => {
+            html! { <p class="empty">{ format!("And {more} more nodes, which are not drawn.") }</p> }
+        }
     }
 }
 
@@ -363,7 +413,13 @@ fn open(props: &Props) -> (String, Result<Session, String>) {
         }
         None => {
             let known: Vec<&str> = builtin::names().collect();
-            (wanted.to_owned(), Err(format!("No scenario \"{wanted}\"; there are {}.", known.join(", "))))
+            (
+                wanted.to_owned(),
+                Err(format!(
+                    "No scenario \"{wanted}\"; there are {}.",
+                    known.join(", ")
+                )),
+            )
         }
     }
 }
@@ -373,30 +429,27 @@ fn badge(scenario: &Scenario) -> String {
         Crypto::Ed25519 => "Ed25519",
         Crypto::Simulated => "simulated signatures",
     };
-    format!("Simulated · {} · seed {} · {crypto}", scenario.rules.name(), scenario.seed)
+    format!(
+        "Simulated · {} · seed {} · {crypto}",
+        scenario.rules.name(),
+        scenario.seed
+    )
 }
 
-/// Whether the key meant something.
-fn on_key(session: &mut Session, event: &web_sys::KeyboardEvent) -> bool {
-    let target = event.target().and_then(|target| target.dyn_into::<HtmlElement>().ok());
-    let tag = target.map(|target| target.tag_name()).unwrap_or_default();
-    let is_button = matches!(tag.as_str(), "BUTTON" | "A");
-    match (event.key().as_str(), event.shift_key()) {
-        // A focused button has its own use for the space bar.
-        (" ", _) if !is_button => session.play_or_pause(),
-        ("ArrowRight", false) => session.step(),
-        ("ArrowLeft", false) => session.back(),
-        ("ArrowRight", true) => session.next_phase(),
-        ("ArrowLeft", true) => session.previous_phase(),
-        ("Home", _) => session.home(),
-        ("End", _) => session.end(),
-        ("[", _) => session.change_speed(-1),
-        ("]", _) => session.change_speed(1),
-        ("Escape", _) => session.select(None),
-        (key, false) if key.len() == 1 && ("1"..="9").contains(&key) => session.select(key.parse().ok()),
-        _ => return false,
-    }
-    true
+/// What a key means here.
+fn meaning(key: &Key) -> Option<Msg> {
+    Some(match (key.name.as_str(), key.shift) {
+        (" ", _) if !key.on_button => Msg::Transport(TransportAct::PlayOrPause),
+        ("ArrowRight", false) => Msg::Transport(TransportAct::Step),
+        ("ArrowLeft", false) => Msg::Transport(TransportAct::Back),
+        ("ArrowRight", true) => Msg::Phase(Direction::Forward),
+        ("ArrowLeft", true) => Msg::Phase(Direction::Back),
+        ("Home", _) => Msg::Transport(TransportAct::Home),
+        ("End", _) => Msg::Transport(TransportAct::End),
+        ("[", _) => Msg::Speed(-1),
+        ("]", _) => Msg::Speed(1),
+        _ => Msg::Stage(StageAct::of_key(key)?),
+    })
 }
 
 impl Announcer {
@@ -411,11 +464,18 @@ impl Announcer {
             return;
         }
         let log = session.sim().log();
-        let fresh = log.iter_from(self.said).filter(|entry| phaselab_core::narrate::is_told(entry.event.kind)).count();
+        let fresh = log
+            .iter_from(self.said)
+            .filter(|entry| phaselab_core::narrate::is_told(entry.event.kind))
+            .count();
         (self.said, self.at_ms) = (told, now);
         if fresh > 0 {
             let lines = session.events(false, fresh.min(ANNOUNCED_MAX));
-            self.text = lines.into_iter().map(|line| line.sentence).collect::<Vec<_>>().join(" ");
+            self.text = lines
+                .into_iter()
+                .map(|line| line.sentence)
+                .collect::<Vec<_>>()
+                .join(" ");
         }
     }
 

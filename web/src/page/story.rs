@@ -5,10 +5,18 @@ use yew::prelude::*;
 use crate::session::{Guess, GuessResult, Session};
 
 /// Draws the head of the left column.
-pub(super) fn story(session: &Session, guess: &Callback<Guess>, play: &Callback<MouseEvent>) -> Html {
+pub(super) fn story(
+    session: &Session,
+    guess: &Callback<Guess>,
+    play: &Callback<MouseEvent>,
+) -> Html {
     let scenario = session.scenario();
     let view = &scenario.view;
-    let title = if view.question.is_empty() { &scenario.title } else { &view.question };
+    let title = if view.question.is_empty() {
+        &scenario.title
+    } else {
+        &view.question
+    };
     let is_fresh = session.sim().steps() == 0 && !session.is_playing();
     html! {
         <section class="story" aria-label="Story">

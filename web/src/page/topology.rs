@@ -36,19 +36,34 @@ pub(super) fn topology(scene: &Scene, now_ms: f64, still: bool, act: &Callback<S
 /// Nodes stand on an ellipse, the first at the top, clockwise.
 fn place(index: usize, count: usize) -> Place {
     // The sines of the ring; pictures may use floats, runs may not.
-    let angle = std::f64::consts::TAU * index as f64 / count.max(1) as f64 - std::f64::consts::FRAC_PI_2;
-    let (rx, ry) = if count <= 3 { (36.0, 36.0) } else { (38.0, 37.0) };
+    let angle =
+        std::f64::consts::TAU * index as f64 / count.max(1) as f64 - std::f64::consts::FRAC_PI_2;
+    let (rx, ry) = if count <= 3 {
+        (36.0, 36.0)
+    } else {
+        (38.0, 37.0)
+    };
     let lift = if count == 3 { 8.0 } else { 0.0 };
     (50.0 + rx * angle.cos(), 50.0 + lift + ry * angle.sin())
 }
 
 fn flight(scene: &Scene, flight: &FlightScene, now_ms: f64, still: bool) -> Option<Html> {
     let count = scene.nodes.len();
-    let at = |id: u16| scene.nodes.iter().position(|node| node.id == id).map(|index| place(index, count));
+    let at = |id: u16| {
+        scene
+            .nodes
+            .iter()
+            .position(|node| node.id == id)
+            .map(|index| place(index, count))
+    };
     let ((x1, y1), (x2, y2)) = (at(flight.from)?, at(flight.to)?);
     let progress = if still { 0.5 } else { flight.progress(now_ms) };
     let along = KEEP_OFF + (1.0 - 2.0 * KEEP_OFF) * progress;
-    let style = format!("left:{:.2}%;top:{:.2}%", x1 + (x2 - x1) * along, y1 + (y2 - y1) * along);
+    let style = format!(
+        "left:{:.2}%;top:{:.2}%",
+        x1 + (x2 - x1) * along,
+        y1 + (y2 - y1) * along
+    );
     Some(html! {
         <span class="flight" style={style} data-testid="flight" data-from={flight.from.to_string()}
             data-to={flight.to.to_string()} data-kind={flight.kind} data-sent={format!("{:.3}", flight.sent_ms)}
@@ -63,17 +78,15 @@ fn badge(scene: &Scene, node: &NodeScene, (x, y): Place, act: &Callback<StageAct
     let label = scene.stands_for(node).and_then(|value| scene.label(value));
     let is_selected = scene.selected == Some(node.id);
     let word = node.standing.word().unwrap_or(phase);
-    let value = label.map(|label| format!(", {}", label.letter)).unwrap_or_default();
-    let name = format!("Node {}: {word}{value}", node.id);
     let select = {
         let (act, target) = (act.clone(), (!is_selected).then_some(node.id));
         Callback::from(move |_: MouseEvent| act.emit(StageAct::Select(target)))
     };
     html! {
         <button type="button" class={classes!("node", standing_class(node.standing))} onclick={select}
-            style={format!("left:{x:.2}%;top:{y:.2}%")} aria-pressed={is_selected.to_string()} aria-label={name}
+            style={format!("left:{x:.2}%;top:{y:.2}%")} aria-pressed={is_selected.to_string()}
             data-testid={format!("node-{}", node.id)} data-node={node.id.to_string()} data-phase={phase}>
-            <span class="node-number">{ node.id }</span>
+            <span class="node-number"><span class="unseen">{ "Node " }</span>{ node.id }</span>
             <span class="node-word">{ word }</span>
             { chip(label) }
         </button>

@@ -21,7 +21,11 @@ pub(super) enum TransportAct {
 
 /// Draws the bottom bar.
 pub(super) fn transport(session: &Session, play: &NodeRef, act: &Callback<TransportAct>) -> Html {
-    let button = |name: &'static str, testid: &'static str, shown: Icon, what: TransportAct, is_off: bool| {
+    let button = |name: &'static str,
+                  testid: &'static str,
+                  shown: Icon,
+                  what: TransportAct,
+                  is_off: bool| {
         let act = act.clone();
         let onclick = Callback::from(move |_: MouseEvent| act.emit(what));
         html! {
@@ -31,7 +35,11 @@ pub(super) fn transport(session: &Session, play: &NodeRef, act: &Callback<Transp
     };
     let is_start = session.sim().steps() == 0 && session.cursor_ms() == 0.0;
     let is_end = session.is_at_end();
-    let (word, shown) = if session.is_playing() { ("Pause", Icon::Pause) } else { ("Play", Icon::Play) };
+    let (word, shown) = if session.is_playing() {
+        ("Pause", Icon::Pause)
+    } else {
+        ("Play", Icon::Play)
+    };
     let toggle = {
         let act = act.clone();
         Callback::from(move |_: MouseEvent| act.emit(TransportAct::PlayOrPause))
@@ -65,7 +73,9 @@ pub(super) fn transport(session: &Session, play: &NodeRef, act: &Callback<Transp
 fn speed(session: &Session, act: &Callback<TransportAct>) -> Html {
     let act = act.clone();
     let change = Callback::from(move |event: Event| {
-        let place = event.target_dyn_into::<HtmlSelectElement>().map_or(0, |select| select.selected_index().max(0));
+        let place = event
+            .target_dyn_into::<HtmlSelectElement>()
+            .map_or(0, |select| select.selected_index().max(0));
         act.emit(TransportAct::Speed(place as usize));
     });
     html! {

@@ -30,7 +30,10 @@ pub fn cards(scene: &Scene) -> Vec<Card> {
     let mut cards: FewMap<(u32, String, Hash32), Card> = FewMap::default();
     let instances = || scene.nodes.iter().filter_map(|node| scene.focused(node));
     for choice in instances().flat_map(|instance| &instance.choices) {
-        let letter = scene.label(choice.value).map(|label| label.letter.clone()).unwrap_or_default();
+        let letter = scene
+            .label(choice.value)
+            .map(|label| label.letter.clone())
+            .unwrap_or_default();
         let card = cards.get_or_insert_with((choice.round, letter, choice.value), || Card {
             value: choice.value,
             round: choice.round,
@@ -39,7 +42,10 @@ pub fn cards(scene: &Scene) -> Vec<Card> {
             proposers: Vec::new(),
             is_decided: instances().any(|instance| instance.value == Some(choice.value)),
         });
-        choice.proposers.iter().for_each(|node| insert_sorted(&mut card.proposers, *node));
+        choice
+            .proposers
+            .iter()
+            .for_each(|node| insert_sorted(&mut card.proposers, *node));
         // A node that only heard of the hash has no detail.
         if card.detail.is_empty() {
             card.detail.clone_from(&choice.detail);
@@ -62,7 +68,12 @@ pub fn tone(phase: u8) -> Tone {
 
 /// A payment to be signed.
 pub fn request(name: &str, amount: u64) -> Vec<u8> {
-    codec::encode(&SubmitEvent { event: name.to_owned(), amount, destination: None, supersedes: None })
+    codec::encode(&SubmitEvent {
+        event: name.to_owned(),
+        amount,
+        destination: None,
+        supersedes: None,
+    })
 }
 
 #[cfg(target_arch = "wasm32")]
@@ -103,7 +114,10 @@ mod drawn {
         fn slot(&self, scene: &Scene, node: &NodeScene) -> Html {
             let signed = scene.focused(node).and_then(|instance| instance.signed);
             let label = signed.and_then(|value| scene.label(value));
-            let text = label.map_or_else(|| "not signed".to_owned(), |label| format!("signed {}", label.letter));
+            let text = label.map_or_else(
+                || "not signed".to_owned(),
+                |label| format!("signed {}", label.letter),
+            );
             html! {
                 <span class={classes!("pen", signed.map(|_| "pen-used"))} data-testid={format!("pen-{}", node.id)}>
                     <span aria-hidden="true">{ "✎" }</span>
@@ -115,7 +129,10 @@ mod drawn {
 
     fn card(scene: &Scene, card: &Card) -> Html {
         let label = scene.label(card.value);
-        let short = label.map_or_else(|| card.value.short().to_string(), |label| label.short.clone());
+        let short = label.map_or_else(
+            || card.value.short().to_string(),
+            |label| label.short.clone(),
+        );
         let by: Vec<String> = card.proposers.iter().map(u16::to_string).collect();
         let dots = "●".repeat(by.len());
         let nodes = if by.len() == 1 { "node" } else { "nodes" };
@@ -156,22 +173,35 @@ mod tests {
         }
         let scene = session.scene();
         let cards = cards(&scene);
-        let proposers: usize = cards.iter().filter(|card| card.round == 0).map(|card| card.proposers.len()).sum();
+        let proposers: usize = cards
+            .iter()
+            .filter(|card| card.round == 0)
+            .map(|card| card.proposers.len())
+            .sum();
         assert_eq!(proposers, 3, "{cards:?}");
         assert_eq!(cards.iter().filter(|card| card.is_decided).count(), 1);
-        assert!(cards.iter().all(|card| card.amount == 25 && card.detail.starts_with("spends")));
+        assert!(
+            cards
+                .iter()
+                .all(|card| card.amount == 25 && card.detail.starts_with("spends"))
+        );
     }
 
     #[test]
     fn every_phase_has_its_own_tone() {
         let phases = ProtocolKind::TwoPhase.spec().phases.len() as u8;
         let tones: Vec<_> = (0..phases).map(|phase| tone(phase).class()).collect();
-        assert!((0..tones.len()).all(|index| !tones[..index].contains(&tones[index])), "{tones:?}");
+        assert!(
+            (0..tones.len()).all(|index| !tones[..index].contains(&tones[index])),
+            "{tones:?}"
+        );
     }
 
     #[test]
     fn a_request_is_what_the_same_text_would_be() {
-        let parsed = ProtocolKind::TwoPhase.parse_request("request", "event = \"rent\"\namount = 25\n").unwrap();
+        let parsed = ProtocolKind::TwoPhase
+            .parse_request("request", "event = \"rent\"\namount = 25\n")
+            .unwrap();
         assert_eq!(request("rent", 25), parsed);
     }
 }

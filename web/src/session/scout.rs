@@ -22,7 +22,12 @@ impl Scout {
         let mut sim = Sim::new(scenario).map_err(|error| error.to_string())?;
         sim.set_level(Level::Protocol);
         sim.set_check_recovery(false);
-        Ok(Scout { sim: Some(sim), read: 0, moments_ms: Vec::new(), faults_ms: Vec::new() })
+        Ok(Scout {
+            sim: Some(sim),
+            read: 0,
+            moments_ms: Vec::new(),
+            faults_ms: Vec::new(),
+        })
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -75,5 +80,8 @@ impl Scout {
 
 fn is_fault(kind: EventKind) -> bool {
     use EventKind::{Crashed, FaultInjected, Healed, MessageDropped, Partitioned, Restarted};
-    matches!(kind, Crashed | FaultInjected | Healed | Partitioned | Restarted | MessageDropped(_))
+    matches!(
+        kind,
+        Crashed | FaultInjected | Healed | Partitioned | Restarted | MessageDropped(_)
+    )
 }

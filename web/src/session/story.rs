@@ -70,7 +70,8 @@ impl Story {
         let name = narrate::event_name(entry.event.kind);
         let mut begins = false;
         for (place, caption) in self.captions.iter().enumerate() {
-            let is_meant = caption.event == name && caption.node.is_none_or(|node| node == entry.node);
+            let is_meant =
+                caption.event == name && caption.node.is_none_or(|node| node == entry.node);
             if is_meant && !self.shown[place] {
                 self.shown[place] = true;
                 self.current = Some(place);
@@ -82,7 +83,9 @@ impl Story {
     }
 
     pub(super) fn caption(&self) -> Option<&str> {
-        self.current.and_then(|place| self.captions.get(place)).map(|caption| caption.text.as_str())
+        self.current
+            .and_then(|place| self.captions.get(place))
+            .map(|caption| caption.text.as_str())
     }
 
     /// Whether the caption is still being read after `seconds` more.
@@ -106,8 +109,12 @@ impl Story {
 
     pub(super) fn guess(&self, sim: &Sim) -> Option<(Guess, GuessResult)> {
         let guess = self.guess?;
-        let decided = sim.decisions().iter().find(|entry| entry.record.kind == RecordKind::Decided);
-        let letter = decided.and_then(|entry| sim.log().letter(entry.record.instance, entry.record.value?));
+        let decided = sim
+            .decisions()
+            .iter()
+            .find(|entry| entry.record.kind == RecordKind::Decided);
+        let letter =
+            decided.and_then(|entry| sim.log().letter(entry.record.instance, entry.record.value?));
         let result = match (letter, sim.next_at().is_none()) {
             (Some(letter), _) if letter == guess.name() => GuessResult::Right,
             (Some(_), _) => GuessResult::Wrong,

@@ -1,0 +1,77 @@
+// What the tests of the page share.
+
+import { expect } from '@playwright/test';
+
+/** Opens a simulated run and waits until it is at rest. */
+export async function openRun(page, { scenario, seed } = {}) {
+  const parts = [scenario && `scenario=${scenario}`, seed !== undefined && `seed=${seed}`].filter(Boolean);
+  await page.goto(`/#${parts.join('&')}`);
+  await atRest(page);
+}
+
+/** Waits until nothing plays, seeks or looks ahead. */
+export async function atRest(page) {
+  await expect(page.getByTestId('simulate')).toHaveAttribute('data-seeking', 'false', { timeout: 30_000 });
+}
+
+/** Where the run stands. */
+export async function step(page) {
+  return Number(await page.getByTestId('simulate').getAttribute('data-step'));
+}
+
+/** Everything drawn on the stage and said beside it, one line per element, whatever the order of its attributes. */
+export function drawn(page) {
+  return page.evaluate(() => {
+    const line = (element) => {
+      const attributes = [...element.attributes].map(({ name, value }) => `${name}=${value}`).sort().join(' ');
+      const text = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.data).join('|');
+      return `${element.tagName} ${attributes} ${text}`;
+    };
+    const parts = ['topology', 'lanes', 'cards', 'events', 'trace-hash', 'clock'];
+    return parts.map((id) => document.querySelector(`[data-testid=${id}]`)).flatMap((part) => [part, ...part.querySelectorAll('*')].map(line));
+  });
+}
+
+let rooms = 0;
+
+/** A room that no other test uses. */
+export function freshRoom() {
+  rooms += 1;
+  return `t${Date.now().toString(36)}-${rooms}`;
+}
+
+/** Opens a tab in a live room and waits until it has joined. */
+export async function openTab(context, room) {
+  const page = await context.newPage();
+  await page.goto(`/?room=${room}#live`);
+  await expect(page.getByTestId('live-node-1')).toBeVisible();
+  return page;
+}
+
+/** The nodes that a tab runs. */
+export async function nodesHere(page) {
+  const text = await page.getByTestId('nodes-here').textContent();
+  return text === 'none' ? [] : text.split(' ').map(Number);
+}
+
+/** Waits until every node is up in the eyes of a tab. */
+export async function allUp(page, nodes = 3) {
+  for (let node = 1; node <= nodes; node += 1) {
+    await expect(page.getByTestId(`live-node-${node}`)).toHaveAttribute('data-standing', 'up', { timeout: 15_000 });
+  }
+}
+
+/** Waits until every node shows a phase in the eyes of a tab. */
+export async function allIn(page, phase, nodes = 3) {
+  for (let node = 1; node <= nodes; node += 1) {
+    await expect(page.getByTestId(`live-node-${node}`)).toHaveAttribute('data-phase', phase, { timeout: 15_000 });
+  }
+}
+
+/** Lets console errors and exceptions of a page fail the test. */
+export function refuseErrors(page, errors) {
+  page.on('pageerror', (error) => errors.push(error.message));
+  page.on('console', (message) => {
+    if (message.type() === 'error') errors.push(message.text());
+  });
+}
