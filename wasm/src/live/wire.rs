@@ -273,7 +273,7 @@ pub fn bytes_from_js(value: &JsValue, max: usize) -> Option<Vec<u8>> {
 /// A whole number that a double holds exactly.
 pub fn number_from_js(value: &JsValue) -> Option<u64> {
     let number = value.as_f64()?;
-    (number >= 0.0 && number <= SAFE_INTEGER_MAX && number.fract() == 0.0).then_some(number as u64)
+    ((0.0..=SAFE_INTEGER_MAX).contains(&number) && number.fract() == 0.0).then_some(number as u64)
 }
 
 /// JavaScript's `Number.MAX_SAFE_INTEGER`.
