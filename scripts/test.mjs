@@ -21,6 +21,7 @@ runStages([
   // Before the tests, because tests of whole processes start the binary and do not build it.
   { title: 'binaries', body: cargo('build', '--workspace', '--bins') },
   { title: 'all Rust tests', body: cargo('test', '--workspace') },
+  { title: 'fuzzing, briefly', body: script('fuzz') },
   { title: 'npm package', body: script('build-npm') },
   { title: 'npm package in Node.js', body: script('test-node') },
   { title: 'page in the browser', body: script('test-browser') },

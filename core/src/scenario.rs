@@ -129,6 +129,8 @@ impl Scenario {
             ));
         }
         self.network.check()?;
+        let [low, high] = self.disk.latency_us;
+        check_span("disk.latency_us", low, high, SPAN_MS_MAX * 1_000)?;
         self.interventions
             .iter()
             .try_for_each(|entry| entry.act.check(self.nodes))?;
@@ -137,6 +139,21 @@ impl Scenario {
             .try_for_each(|entry| entry.check(self))?;
         self.protocol.check(self)
     }
+}
+
+/// The longest time that a message or a write may take: a day.
+const SPAN_MS_MAX: u64 = 86_400_000;
+
+fn check_span(key: &str, low: u64, high: u64, most: u64) -> Result<(), String> {
+    if low > high {
+        return Err(format!(
+            "{key} = [{low}, {high}]: expected the lower bound first"
+        ));
+    }
+    if high > most {
+        return Err(format!("{key} = [{low}, {high}]: expected at most {most}"));
+    }
+    Ok(())
 }
 
 /// How messages travel. Times are drawn uniformly, per message and link.
@@ -176,11 +193,10 @@ impl Default for Network {
 impl Network {
     fn check(&self) -> Result<(), String> {
         for (key, [low, high]) in [("latency_ms", self.latency_ms), ("delay_ms", self.delay_ms)] {
-            if low > high {
-                return Err(format!(
-                    "network.{key} = [{low}, {high}]: expected the lower bound first"
-                ));
-            }
+            check_span(&format!("network.{key}"), low, high, SPAN_MS_MAX)?;
+        }
+        for link in &self.link {
+            link.check("network.link")?;
         }
         let shares = [
             ("loss_permille", self.loss_permille),
@@ -210,6 +226,18 @@ pub struct Link {
 }
 
 impl Link {
+    fn check(&self, key: &str) -> Result<(), String> {
+        if let Some(share) = self.loss_permille.filter(|share| *share > 1000) {
+            return Err(format!(
+                "{key}: loss_permille = {share}; expected 0 to 1000"
+            ));
+        }
+        match self.latency_ms {
+            Some([low, high]) => check_span(&format!("{key}: latency_ms"), low, high, SPAN_MS_MAX),
+            None => Ok(()),
+        }
+    }
+
     /// Whether this link is meant.
     pub fn covers(&self, from: NodeId, to: NodeId) -> bool {
         self.from.is_none_or(|id| id == from) && self.to.is_none_or(|id| id == to)
@@ -372,23 +400,8 @@ impl Act {
                 "skew: rate_permille = {rate_permille}; expected 100 to 10000"
             ));
         }
-        if let Act::Link(Link {
-            loss_permille: Some(share),
-            ..
-        }) = self
-            && *share > 1000
-        {
-            return Err(format!("link: loss_permille = {share}; expected 0 to 1000"));
-        }
-        if let Act::Link(Link {
-            latency_ms: Some([low, high]),
-            ..
-        }) = self
-            && low > high
-        {
-            return Err(format!(
-                "link: latency_ms = [{low}, {high}]; expected the lower bound first"
-            ));
+        if let Act::Link(link) = self {
+            link.check("link")?;
         }
         Ok(())
     }

@@ -89,6 +89,8 @@ pub struct Sim {
     /// Interventions of the scenario by step, and those made by hand, in order.
     by_step: Vec<Intervention>,
     by_hand: Vec<Intervention>,
+    /// What was done by hand after the point to which a run was rewound; the earliest last.
+    by_hand_ahead: Vec<Intervention>,
     environment_wake: Option<Time>,
     hash: blake3::Hasher,
     decisions: Vec<Decision>,
@@ -118,6 +120,7 @@ impl Clone for Sim {
             level: self.level,
             by_step: self.by_step.clone(),
             by_hand: self.by_hand.clone(),
+            by_hand_ahead: self.by_hand_ahead.clone(),
             environment_wake: self.environment_wake,
             hash: self.hash.clone(),
             decisions: self.decisions.clone(),
@@ -227,6 +230,7 @@ impl Sim {
             level: Level::default(),
             by_step: Vec::new(),
             by_hand: Vec::new(),
+            by_hand_ahead: Vec::new(),
             environment_wake: None,
             hash,
             decisions: Vec::new(),
@@ -276,6 +280,8 @@ impl Sim {
                 At::Step(_) => sim.by_step.push(entry.clone()),
             }
         }
+        // Taken from the end: the latest first, and of one step the last one first.
+        sim.by_step.reverse();
         sim.by_step
             .sort_by_key(|entry| core::cmp::Reverse(entry.at));
         Ok(sim)
@@ -326,10 +332,8 @@ impl Sim {
 
     /// When the next step happens; `None` at the end of the run.
     pub fn next_at(&self) -> Option<Time> {
-        if self
-            .by_step
-            .last()
-            .is_some_and(|entry| entry.at <= At::Step(self.steps))
+        let is_due = |entry: &Intervention| entry.at <= At::Step(self.steps);
+        if self.by_step.last().is_some_and(is_due) || self.by_hand_ahead.last().is_some_and(is_due)
         {
             return Some(self.now);
         }
@@ -476,6 +480,7 @@ impl Sim {
     /// What is impossible.
     pub fn intervene(&mut self, act: Act) -> Result<(), String> {
         act.check(self.scenario.nodes)?;
+        self.apply_due();
         self.by_hand.push(Intervention {
             at: At::Step(self.steps),
             act: act.clone(),
@@ -497,14 +502,7 @@ impl Sim {
 
     /// One step; `None` at the end of the run.
     pub fn step(&mut self) -> Option<Stepped> {
-        while self
-            .by_step
-            .last()
-            .is_some_and(|entry| entry.at <= At::Step(self.steps))
-        {
-            let entry = self.by_step.pop()?;
-            self.apply_or_log(&entry.act);
-        }
+        self.apply_due();
         loop {
             self.next_at()?;
             let entry = self.queue.pop()?;
@@ -532,6 +530,18 @@ impl Sim {
                     node,
                 });
             }
+        }
+    }
+
+    /// Applies the scenario's interventions of this step, then those by hand that a rewound run meets again.
+    fn apply_due(&mut self) {
+        let now = At::Step(self.steps);
+        while let Some(entry) = self.by_step.pop_if(|entry| entry.at <= now) {
+            self.apply_or_log(&entry.act);
+        }
+        while let Some(entry) = self.by_hand_ahead.pop_if(|entry| entry.at <= now) {
+            self.apply_or_log(&entry.act);
+            self.by_hand.push(entry);
         }
     }
 

@@ -85,6 +85,11 @@ impl Trace {
         }
         let trace: Trace = postcard::from_bytes(body).map_err(|_| TraceError::Damaged)?;
         trace.scenario.check().map_err(TraceError::Impossible)?;
+        let nodes = trace.scenario.nodes;
+        let mut by_hand = trace.by_hand.iter();
+        by_hand
+            .try_for_each(|entry| entry.act.check(nodes))
+            .map_err(TraceError::Impossible)?;
         Ok(trace)
     }
 

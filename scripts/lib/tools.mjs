@@ -10,14 +10,24 @@ const tools = [
   { crate: 'wasm-pack', binary: 'wasm-pack', version: () => '0.15.1', minutes: 4 },
 ];
 
+// Only fuzzing needs it.
+const fuzzer = { crate: 'cargo-fuzz', binary: 'cargo-fuzz', version: () => '0.13.2', minutes: 2 };
+
 /** Builds those of the tools that are missing or of another version. */
 export function ensureTools(env) {
-  for (const { crate, binary, version, minutes } of tools) {
-    const wanted = version();
-    if (installedVersion(binary) === wanted) continue;
-    say(`building ${crate} ${wanted}, about ${minutes} minutes, once`);
-    install(crate, wanted, env);
-  }
+  for (const tool of tools) ensure(tool, env);
+}
+
+/** Builds the fuzzer if it is missing or of another version. */
+export function ensureFuzzer(env) {
+  ensure(fuzzer, env);
+}
+
+function ensure({ crate, binary, version, minutes }, env) {
+  const wanted = version();
+  if (installedVersion(binary) === wanted) return;
+  say(`building ${crate} ${wanted}, about ${minutes} minutes, once`);
+  install(crate, wanted, env);
 }
 
 function installedVersion(binary) {

@@ -131,6 +131,30 @@ test('where tabs cannot share, one hosts all and says so', async ({ context }) =
   await expect(second.getByTestId('card')).toHaveCount(0);
 });
 
+test('of two lives of a node the later one writes, and the earlier one stops', async ({ context }) => {
+  // Two copies of a tab where there are no locks: both run every node of the same room.
+  await context.addInitScript(() => {
+    Object.defineProperty(Navigator.prototype, 'locks', { get: () => undefined });
+    sessionStorage.setItem('phaselab-tab', 'copied');
+  });
+  const room = freshRoom();
+  const first = await openTab(context, room);
+  await allUp(first);
+  const second = await openTab(context, room);
+  await allUp(second);
+  await expect(second.getByTestId('live-node-1')).toHaveAttribute('data-life', '2');
+  await second.getByTestId('submit').click();
+  await allIn(second, 'completed');
+  await expect(second.getByTestId('submission')).toHaveAttribute('data-outcome', 'decided');
+  for (const node of [1, 2, 3]) {
+    await expect(first.getByTestId(`restart-${node}`)).toBeVisible();
+    await expect(second.getByTestId(`crash-${node}`)).toBeVisible();
+  }
+  const signed = await signatures(second);
+  expect(signed.length).toBeGreaterThanOrEqual(2);
+  expect(new Set(signed).size).toBe(signed.length);
+});
+
 test('leaving live mode gives the nodes away', async ({ context }) => {
   const room = freshRoom();
   const [first, second] = [await openTab(context, room), await openTab(context, room)];

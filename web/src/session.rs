@@ -6,20 +6,20 @@
 use phaselab_core::event::EventKind;
 use phaselab_core::scenario::Scenario;
 use phaselab_core::sim::Sim;
-use phaselab_core::sim::log::Logged;
 use phaselab_core::sim::timeline::Timeline;
-use phaselab_core::types::{Hash32, InstanceId, NodeId, Time};
-use phaselab_core::view::{Shape, ViewScope};
+use phaselab_core::types::{InstanceId, NodeId, Time};
+use phaselab_core::view::Shape;
 
-use crate::axis::Axis;
-use crate::few::insert_sorted;
 use crate::history::History;
-use crate::scene::{FlightScene, Label, NodePicture, NodeScene, Scene, Standing, Topic};
 
 mod scout;
+mod stage;
 mod story;
+#[cfg(test)]
+mod tests;
 
 use scout::Scout;
+pub use stage::EventLine;
 use story::Story;
 pub use story::{Guess, GuessResult};
 
@@ -151,74 +151,6 @@ impl Session {
     /// What the learner guessed, and whether it came so.
     pub fn guess(&self) -> Option<(Guess, GuessResult)> {
         self.story.guess(self.sim())
-    }
-
-    /// The story so far: every event, or only those worth telling; the last `max` of them.
-    pub fn events(&self, all: bool, max: usize) -> Vec<EventLine> {
-        let sim = self.sim();
-        let mut lines = Vec::new();
-        for place in (0..sim.log().len()).rev() {
-            let Some(entry) = sim.log().get(place) else {
-                break;
-            };
-            if all || phaselab_core::narrate::is_told(entry.event.kind) {
-                lines.push(event_line(sim, &entry));
-            }
-            if lines.len() == max {
-                break;
-            }
-        }
-        lines.reverse();
-        lines
-    }
-
-    /// Everything on the stage.
-    pub fn scene(&self) -> Scene {
-        let sim = self.sim();
-        let scope = if usize::from(sim.scenario().nodes) <= NODES_DRAWN_MAX {
-            ViewScope::Full
-        } else {
-            ViewScope::Summary
-        };
-        let focus = self
-            .focus
-            .or_else(|| self.history.topics().first().copied());
-        let ids: Vec<NodeId> = sim.scenario().ids().take(NODES_DRAWN_MAX).collect();
-        let nodes: Vec<NodeScene> = ids
-            .iter()
-            .map(|id| self.node_scene(*id, scope, focus))
-            .collect();
-        let label = |value: Hash32| Some((value, label(sim, focus?, value)?));
-        let known = nodes
-            .iter()
-            .filter_map(|node| node.picture.instance(focus?));
-        let mut values: Vec<Hash32> = Vec::new();
-        for instance in known {
-            let chosen = instance.choices.iter().map(|choice| choice.value);
-            let own = instance
-                .value
-                .into_iter()
-                .chain(instance.signed)
-                .chain(instance.locked.map(|(_, value)| value));
-            chosen
-                .chain(own)
-                .for_each(|value| insert_sorted(&mut values, value));
-        }
-        Scene {
-            spec: sim.spec(),
-            flights: self.flights(),
-            axis: Axis::new(
-                0.0,
-                self.horizon_ms(),
-                self.scout.moments_ms(),
-                self.cursor_ms,
-            ),
-            topics: self.topics(&nodes),
-            focus,
-            labels: values.into_iter().filter_map(label).collect(),
-            selected: self.selected.map(|node| node.0),
-            nodes,
-        }
     }
 
     // --- what a person does -----------------------------------------------------------------------------------------
@@ -424,9 +356,9 @@ impl Session {
     fn note_from(&mut self, place: usize) -> Told {
         let mut told = Told::default();
         let sim = self.timeline.sim();
-        for entry in sim.log().iter_from(place) {
+        for (offset, entry) in sim.log().iter_from(place).enumerate() {
             self.history.note(entry.at.0, entry.node.0, &entry.event);
-            told.is_caption |= self.story.note(&entry);
+            told.is_caption |= self.story.note(place + offset, &entry, sim.spec());
             told.is_phase |= is_phase_change(entry.event.kind);
         }
         told
@@ -446,74 +378,6 @@ impl Session {
         self.goal = None;
         self.story.skip_hold();
     }
-
-    // --- drawing ----------------------------------------------------------------------------------------------------
-
-    fn node_scene(&self, id: NodeId, scope: ViewScope, focus: Option<InstanceId>) -> NodeScene {
-        let sim = self.sim();
-        let standing = match (sim.is_alive(id), sim.is_byzantine(id)) {
-            (false, _) if sim.steps() > 0 => Standing::Crashed,
-            (_, true) => Standing::Byzantine,
-            _ => Standing::Up,
-        };
-        NodeScene {
-            id: id.0,
-            standing,
-            place: String::new(),
-            picture: NodePicture::from(&sim.view(id, scope)),
-            ribbon: self
-                .history
-                .ribbon(id.0, focus, standing != Standing::Crashed),
-            marks: self.history.marks(id.0, focus),
-        }
-    }
-
-    fn flights(&self) -> Vec<FlightScene> {
-        let sim = self.sim();
-        let drawn = |node: NodeId| usize::from(node.0) <= NODES_DRAWN_MAX;
-        let flights = sim
-            .flights()
-            .into_iter()
-            .filter(|flight| drawn(flight.from) && drawn(flight.to));
-        let scene = |flight: phaselab_core::sim::Flight| {
-            let kind = sim.spec().messages.get(usize::from(flight.info.kind))?;
-            Some(FlightScene {
-                from: flight.from.0,
-                to: flight.to.0,
-                sent_ms: to_ms(flight.sent),
-                arrives_ms: to_ms(flight.arrives),
-                kind: kind.name,
-                shape: kind.shape,
-                value: flight
-                    .info
-                    .instance
-                    .zip(flight.info.value)
-                    .and_then(|(of, value)| label(sim, of, value)),
-            })
-        };
-        flights
-            .filter_map(scene)
-            .filter(|flight| flight.sent_ms <= self.cursor_ms)
-            .collect()
-    }
-
-    fn topics(&self, nodes: &[NodeScene]) -> Vec<Topic> {
-        let name = |id: &InstanceId| {
-            let known = nodes.iter().find_map(|node| node.picture.instance(*id));
-            known.map_or_else(
-                || id.0.short().to_string(),
-                |instance| instance.name.clone(),
-            )
-        };
-        self.history
-            .topics()
-            .iter()
-            .map(|id| Topic {
-                id: *id,
-                name: name(id),
-            })
-            .collect()
-    }
 }
 
 /// What a step told.
@@ -521,25 +385,6 @@ impl Session {
 struct Told {
     is_caption: bool,
     is_phase: bool,
-}
-
-/// A line of the list of events.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EventLine {
-    /// Its id: step and place in the step.
-    pub id: String,
-    /// The step, where the run can be seeked.
-    pub step: Option<u64>,
-    /// When, in milliseconds.
-    pub at_ms: f64,
-    /// At which node; 0 for the network.
-    pub node: u16,
-    /// The sentence.
-    pub sentence: String,
-    /// The kind's name.
-    pub kind: &'static str,
-    /// What it is about.
-    pub value: Option<Label>,
 }
 
 /// Whether a ribbon changes: phase, round or lock.
@@ -550,32 +395,6 @@ fn is_phase_change(kind: EventKind) -> bool {
     )
 }
 
-fn event_line(sim: &Sim, entry: &Logged) -> EventLine {
-    let label = entry
-        .event
-        .instance
-        .zip(entry.event.value)
-        .and_then(|(of, value)| label(sim, of, value));
-    let letter = label.as_ref().map(|label| label.letter.as_str());
-    EventLine {
-        id: format!("{}.{}", entry.id.step, entry.id.index),
-        step: Some(entry.id.step),
-        at_ms: to_ms(entry.at),
-        node: entry.node.0,
-        sentence: phaselab_core::narrate::sentence(sim.spec(), entry.node, &entry.event, letter),
-        kind: phaselab_core::narrate::event_name(entry.event.kind),
-        value: label,
-    }
-}
-
-fn label(sim: &Sim, instance: InstanceId, value: Hash32) -> Option<Label> {
-    let letter = sim.log().letter(instance, value)?;
-    Some(Label {
-        letter,
-        short: value.short().to_string(),
-    })
-}
-
 /// Milliseconds with their fraction.
 fn to_ms(time: Time) -> f64 {
     time.0 as f64 / 1e6
@@ -583,176 +402,4 @@ fn to_ms(time: Time) -> f64 {
 
 fn from_ms(ms: f64) -> Time {
     Time((ms * 1e6).round() as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use phaselab_core::scenario;
-
-    use super::*;
-
-    fn open(name: &str) -> Session {
-        let entry = scenario::find(name).unwrap();
-        Session::open(&scenario::parse(entry.name, entry.text).unwrap()).unwrap()
-    }
-
-    /// Lets frames pass until nothing is left to do, with little time in each.
-    fn finish(session: &mut Session) {
-        for _ in 0..100_000 {
-            if !session.is_busy() {
-                return;
-            }
-            let mut steps = 5;
-            session.frame(16.0, &mut || {
-                steps -= 1;
-                steps > 0
-            });
-        }
-        panic!("it never comes to rest");
-    }
-
-    fn phase_of(session: &Session, node: u16) -> &'static str {
-        let scene = session.scene();
-        scene.phase_name(scene.phase(scene.node(node).unwrap()))
-    }
-
-    #[test]
-    fn the_story_plays_to_its_end_and_every_scenario_gives_the_hash_of_a_plain_run() {
-        for entry in scenario::builtin() {
-            let scenario = scenario::parse(entry.name, entry.text).unwrap();
-            let mut sim = Sim::new(&scenario).unwrap();
-            sim.run();
-            let mut session = Session::open(&scenario).unwrap();
-            session.play_or_pause();
-            finish(&mut session);
-            assert!(
-                session.is_at_end() && !session.is_playing(),
-                "{}",
-                entry.name
-            );
-            assert_eq!(
-                session.sim().trace_hash(),
-                sim.trace_hash(),
-                "{}",
-                entry.name
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_drawn_after_a_seek_is_what_is_drawn_after_stepping() {
-        for entry in scenario::builtin() {
-            let mut session = open(entry.name);
-            finish(&mut session);
-            let mut drawn = Vec::new();
-            while drawn.len() < 120 && !session.is_at_end() {
-                session.step();
-                drawn.push((
-                    session.scene(),
-                    session.events(true, 50),
-                    session.caption().map(str::to_owned),
-                ));
-            }
-            for place in (0..drawn.len() as u64).rev().step_by(7) {
-                session.seek_after_step((place * 31 + 5) % drawn.len() as u64);
-                session.seek_after_step(place);
-                finish(&mut session);
-                let now = (
-                    session.scene(),
-                    session.events(true, 50),
-                    session.caption().map(str::to_owned),
-                );
-                assert!(
-                    now == drawn[place as usize],
-                    "{} after step {place}",
-                    entry.name
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn back_undoes_a_step_and_phases_are_found_both_ways() {
-        let mut session = open("three-signers");
-        finish(&mut session);
-        session.next_phase();
-        finish(&mut session);
-        assert_eq!(phase_of(&session, 2), "proposing");
-        let (scene, cursor) = (session.scene(), session.cursor_ms());
-        session.step();
-        session.back();
-        assert_eq!((session.scene(), session.cursor_ms()), (scene, cursor));
-        let mut stops = vec![cursor];
-        for _ in 0..5 {
-            session.next_phase();
-            finish(&mut session);
-            stops.push(session.cursor_ms());
-        }
-        assert!(stops.is_sorted_by(|a, b| a < b), "{stops:?}");
-        while let Some(stop) = stops.pop() {
-            assert_eq!(session.cursor_ms(), stop);
-            session.previous_phase();
-        }
-        session.home();
-        session.back();
-        assert_eq!(session.cursor_ms(), 0.0);
-    }
-
-    #[test]
-    fn all_three_complete_within_the_time_that_the_page_shows() {
-        let mut session = open("three-signers");
-        finish(&mut session);
-        assert!(session.horizon_ms() <= 400.0, "{}", session.horizon_ms());
-        session.seek_ms(400.0);
-        finish(&mut session);
-        assert_eq!(session.cursor_ms(), 400.0);
-        assert_eq!(
-            [1, 2, 3].map(|node| phase_of(&session, node)),
-            ["completed"; 3]
-        );
-        let scene = session.scene();
-        let locks = &scene.focused(scene.node(1).unwrap()).unwrap().meters[1];
-        assert!(locks.is_reached());
-        assert_eq!((locks.need, locks.segments.len()), (2, 3));
-    }
-
-    #[test]
-    fn flights_are_drawn_between_leaving_and_arriving() {
-        let mut session = open("three-signers");
-        session.seek_ms(101.0);
-        finish(&mut session);
-        let flights = session.scene().flights;
-        assert_eq!(flights.len(), 6, "three proposals to two each");
-        assert!(
-            flights
-                .iter()
-                .all(|flight| flight.sent_ms <= 101.0 && flight.arrives_ms >= 101.0)
-        );
-        assert!(
-            flights
-                .iter()
-                .all(|flight| flight.shape == Shape::Propose && flight.value.is_some())
-        );
-    }
-
-    #[test]
-    fn a_guess_is_judged_once_something_is_decided() {
-        let mut session = open("three-signers");
-        session.set_guess(Guess::A);
-        assert_eq!(session.guess(), Some((Guess::A, GuessResult::Open)));
-        session.end();
-        finish(&mut session);
-        assert_eq!(session.guess(), Some((Guess::A, GuessResult::Right)));
-        session.set_guess(Guess::Neither);
-        assert_eq!(session.guess(), Some((Guess::Neither, GuessResult::Wrong)));
-    }
-
-    #[test]
-    fn a_node_that_does_not_exist_is_not_selected() {
-        let mut session = open("three-signers");
-        session.select(Some(9));
-        assert_eq!(session.scene().selected, None);
-        session.select(Some(2));
-        assert_eq!(session.scene().selected, Some(2));
-    }
 }

@@ -100,6 +100,7 @@ impl Timeline {
         let steps = self.live.steps();
         self.checkpoints.retain(|(at, ..)| *at <= steps);
         let mut changed = self.live.clone();
+        changed.by_hand_ahead.clear();
         changed.intervene(act)?;
         // A checkpoint at this very step is of the run before the change.
         self.checkpoints.retain(|(at, ..)| *at < steps || *at == 0);
@@ -140,7 +141,12 @@ impl Timeline {
         let (_, events, copy) = &self.checkpoints[place];
         let mut log = core::mem::take(&mut self.live.log);
         log.truncate(*events);
+        // Looking back is not undoing: what was done by hand since is done again on the way forward.
+        let mut ahead = core::mem::take(&mut self.live.by_hand_ahead);
+        let kept = copy.by_hand.len();
+        ahead.extend(self.live.by_hand.drain(kept..).rev());
         self.live = copy.clone();
         self.live.log = log;
+        self.live.by_hand_ahead = ahead;
     }
 }

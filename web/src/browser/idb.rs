@@ -82,6 +82,7 @@ pub(crate) struct Fence {
 /// An open database.
 pub(crate) struct Database {
     connection: Connection,
+    _on_version_change: Closure<dyn FnMut(JsValue)>,
 }
 
 impl Drop for Database {
@@ -112,9 +113,16 @@ impl Database {
         request.set_on_upgrade(&upgrade);
         let connection: Connection = finish(request).await?.unchecked_into();
         // Whoever wants another version, or to delete it, must not wait for this tab.
-        let close = Function::new_no_args("this.close()");
-        connection.set_on_version_change(&close);
-        Ok(Database { connection })
+        let on_version_change = Closure::new(|event: JsValue| {
+            field(&event, "target")
+                .unchecked_into::<Connection>()
+                .close();
+        });
+        connection.set_on_version_change(on_version_change.as_ref());
+        Ok(Database {
+            connection,
+            _on_version_change: on_version_change,
+        })
     }
 
     /// One row.

@@ -6,12 +6,15 @@ use super::StageAct;
 use super::meter::meter;
 use super::parts::{chip, short_time};
 use super::topology::standing_class;
-use crate::history::{Mark, Span};
+use crate::history::{Glyph, Mark, Span};
 use crate::picture::Picture;
 use crate::scene::{NodeScene, Scene};
 
 /// The least distance of two times on the axis, in per cent.
 const TICKS_APART: f64 = 11.0;
+
+/// The least distance of two signs of loss, in per cent.
+const LOSSES_APART: f64 = 2.5;
 
 /// How wide a glyph is.
 const GLYPH_PX: usize = 12;
@@ -87,7 +90,7 @@ fn lane(scene: &Scene, node: &NodeScene, picture: &dyn Picture, act: &Callback<S
                     { picture.slot(scene, node) }
                 </div>
                 <div class="marks" aria-hidden="true">
-                    { for node.marks.iter().enumerate().filter_map(|(place, mark)| glyph(scene, mark, &node.marks[..place])) }
+                    { for glyphs(scene, &node.marks) }
                     { cursor(scene) }
                 </div>
             </div>
@@ -139,6 +142,23 @@ fn stretch(scene: &Scene, span: &Span, picture: &dyn Picture) -> Option<Html> {
     })
 }
 
+/// Every glyph, but of losses only as many as can be told apart.
+fn glyphs(scene: &Scene, marks: &[Mark]) -> Vec<Html> {
+    let mut last_loss = f64::NEG_INFINITY;
+    let mut drawn = Vec::new();
+    for (place, mark) in marks.iter().enumerate() {
+        let x = scene.axis.percent(mark.at_ns as f64 / 1e6);
+        if mark.glyph == Glyph::Lost {
+            if x - last_loss < LOSSES_APART {
+                continue;
+            }
+            last_loss = x;
+        }
+        drawn.extend(glyph(scene, mark, &marks[..place]));
+    }
+    drawn
+}
+
 /// `before` are the marks before it: those of the same moment stand beside one another.
 fn glyph(scene: &Scene, mark: &Mark, before: &[Mark]) -> Option<Html> {
     let at_ms = mark.at_ns as f64 / 1e6;
@@ -146,7 +166,7 @@ fn glyph(scene: &Scene, mark: &Mark, before: &[Mark]) -> Option<Html> {
         let beside = before
             .iter()
             .rev()
-            .take_while(|other| other.at_ns == mark.at_ns)
+            .take_while(|other| other.at_ns == mark.at_ns && other.glyph != Glyph::Lost)
             .count();
         let style = format!(
             "left:calc({:.3}% + {}px)",

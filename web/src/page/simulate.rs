@@ -3,6 +3,7 @@
 use phaselab_core::crypto::Crypto;
 use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::scenario::Scenario;
+use phaselab_core::types::NodeId;
 use web_sys::{HtmlElement, HtmlInputElement, HtmlSelectElement};
 use yew::prelude::*;
 
@@ -14,7 +15,7 @@ use crate::browser::frames::Frames;
 use crate::browser::keys::{Key, Keys};
 use crate::browser::{page_time_ms, set_hash, wants_little_motion};
 use crate::route::Route;
-use crate::session::{EventLine, Guess, Session};
+use crate::session::{Guess, Session};
 use crate::{builtin, picture};
 
 /// The scenario that a first visit shows.
@@ -325,12 +326,7 @@ impl Simulate {
     ) -> Html {
         match scene.selected {
             Some(id) => {
-                let told = session
-                    .events(false, usize::MAX)
-                    .into_iter()
-                    .filter(|line| line.node == id);
-                let mut changes: Vec<EventLine> = told.collect();
-                changes.drain(..changes.len().saturating_sub(inspector::CHANGES_MAX));
+                let changes = session.events_of(NodeId(id), inspector::CHANGES_MAX);
                 inspector::node(scene, id, &changes, &time, html! {}, stage)
             }
             None => overview(session),
@@ -386,7 +382,7 @@ fn overview(session: &Session) -> Html {
     }
 }
 
-fn words(nodes: &[phaselab_core::types::NodeId]) -> String {
+fn words(nodes: &[NodeId]) -> String {
     nodes
         .iter()
         .map(|node| node.0.to_string())

@@ -49,16 +49,16 @@ fn guesses(session: &Session, on_guess: &Callback<Guess>) -> Html {
         }
     });
     let verdict = match current {
-        Some((_, GuessResult::Right)) => "Your guess was right.",
-        Some((_, GuessResult::Wrong)) => "Your guess was wrong.",
-        Some((_, GuessResult::Open)) => "Noted. Press Play.",
+        Some((_, GuessResult::Right)) => "was right.",
+        Some((_, GuessResult::Wrong)) => "was wrong.",
+        Some((_, GuessResult::Open)) => "is noted. Press Play.",
         None => "",
     };
     html! {
         <fieldset class="guesses">
             <legend>{ "Your guess" }</legend>
-            { for options }
             <span class="guess-verdict" data-testid="guess-verdict">{ verdict }</span>
+            <div class="guess-options">{ for options }</div>
         </fieldset>
     }
 }

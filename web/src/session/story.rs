@@ -1,10 +1,14 @@
-//! Captions at which playing stops for as long as it takes to read them, and the guess that came before.
+//! What is worth telling; captions at which playing stops for as long as it takes to read them; and the guess before.
 
-use phaselab_core::event::RecordKind;
+use phaselab_core::event::{EventKind, RecordKind};
 use phaselab_core::narrate;
 use phaselab_core::scenario::{Caption, ViewHints};
 use phaselab_core::sim::Sim;
 use phaselab_core::sim::log::Logged;
+use phaselab_core::types::{InstanceId, NodeId, Round};
+use phaselab_core::view::{Shape, Spec};
+
+use crate::few::FewMap;
 
 /// How long a caption is shown at least, in seconds, and how much longer for each character.
 const HOLD_S: (f64, f64) = (1.6, 0.03);
@@ -52,7 +56,14 @@ pub(super) struct Story {
     current: Option<usize>,
     hold_s: f64,
     guess: Option<Guess>,
+    /// The places of events worth telling.
+    told: Vec<usize>,
+    /// Losses that were told: a message that is sent again and again is told once.
+    losses: FewMap<Loss, ()>,
 }
+
+/// A lost message: kind, sender, receiver, instance and round.
+type Loss = (u8, NodeId, NodeId, Option<InstanceId>, Round);
 
 impl Story {
     pub(super) fn new(view: &ViewHints) -> Story {
@@ -62,24 +73,54 @@ impl Story {
             current: None,
             hold_s: 0.0,
             guess: None,
+            told: Vec::new(),
+            losses: FewMap::default(),
         }
     }
 
-    /// Notes an event; whether a caption begins with it.
-    pub(super) fn note(&mut self, entry: &Logged) -> bool {
+    /// The places of events worth telling, in order.
+    pub(super) fn told(&self) -> &[usize] {
+        &self.told
+    }
+
+    /// Notes the event at a place of the log; whether a caption begins with it.
+    pub(super) fn note(&mut self, place: usize, entry: &Logged, spec: &Spec) -> bool {
+        if self.is_told(entry, spec) {
+            self.told.push(place);
+        }
         let name = narrate::event_name(entry.event.kind);
         let mut begins = false;
-        for (place, caption) in self.captions.iter().enumerate() {
+        for (number, caption) in self.captions.iter().enumerate() {
             let is_meant =
                 caption.event == name && caption.node.is_none_or(|node| node == entry.node);
-            if is_meant && !self.shown[place] {
-                self.shown[place] = true;
-                self.current = Some(place);
+            if is_meant && !self.shown[number] {
+                self.shown[number] = true;
+                self.current = Some(number);
                 self.hold_s = HOLD_S.0 + HOLD_S.1 * caption.text.chars().count() as f64;
                 begins = true;
             }
         }
         begins
+    }
+
+    fn is_told(&mut self, entry: &Logged, spec: &Spec) -> bool {
+        let event = &entry.event;
+        let EventKind::MessageDropped(kind) = event.kind else {
+            return narrate::is_told(event.kind);
+        };
+        let shape = spec.messages.get(usize::from(kind)).map(|kind| kind.shape);
+        let loss = (
+            kind,
+            event.peer.unwrap_or_default(),
+            entry.node,
+            event.instance,
+            event.round,
+        );
+        let is_new = self.losses.get(&loss).is_none();
+        if is_new {
+            self.losses.insert(loss, ());
+        }
+        is_new && shape != Some(Shape::Sync)
     }
 
     pub(super) fn caption(&self) -> Option<&str> {
@@ -99,6 +140,8 @@ impl Story {
     }
 
     pub(super) fn rewind(&mut self) {
+        self.told.clear();
+        self.losses = FewMap::default();
         self.shown.fill(false);
         self.current = None;
     }

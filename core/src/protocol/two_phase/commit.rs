@@ -14,7 +14,7 @@ use crate::codec;
 use crate::engine::{Env, To};
 use crate::event::{Event, EventKind, Level, Record, RecordKind};
 use crate::types::{Duration, Hash32, InstanceId, NodeId, Round};
-use crate::votes::{Added, Ballot, Vote, VoteKind};
+use crate::votes::{Added, Ballot, Evidence, Vote, VoteKind};
 
 /// This node's lock on a template: the same bytes whenever it is made.
 pub(super) fn lock_vote(
@@ -313,16 +313,22 @@ impl TwoPhase {
         let event = commit.event_id;
         match self.outcomes.get(&event) {
             Some(Outcome::Lock(known)) if known.ballot.value == Some(commit.tx_template_hash) => {}
-            Some(_) => {
-                // A second proof for another end: someone lies, which Profile A does not survive. Keep the first.
+            Some(known) => {
+                // A second proof for another end: someone lies, which Profile A does not survive. Keep the first, and
+                // name those who signed both.
                 cx.count("two_phase_conflicting_commits_total");
-                cx.emit(Level::Decisions, || {
-                    let event =
-                        Event::new(EventKind::Evidence, Some(event), commit.phase_context.round);
-                    event
-                        .value(Some(commit.tx_template_hash))
-                        .peer(commit.sender_peer_id)
-                });
+                let known = match known {
+                    Outcome::Lock(certificate) => certificate.clone(),
+                    Outcome::Abandon(_) => return,
+                };
+                for first in known.votes() {
+                    let second = commit.certificate.votes().find(|vote| {
+                        vote.signer == first.signer && vote.ballot.round == first.ballot.round
+                    });
+                    if let Some(second) = second {
+                        self.accuse(cx, Evidence { first, second });
+                    }
+                }
                 return;
             }
             None => {

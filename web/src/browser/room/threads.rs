@@ -1,0 +1,171 @@
+//! The workers of what this tab runs.
+
+use std::rc::Rc;
+
+use js_sys::{Promise, Uint8Array};
+use phaselab_wasm::live::room::encode_genesis;
+use phaselab_wasm::live::wire::{field, message, object};
+use wasm_bindgen::prelude::*;
+use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
+
+use super::slots::Slot;
+use super::{Room, post};
+use crate::live::room_state::{Hosted, Notice};
+use crate::live::watch::WatchFrame;
+
+/// The worker's script, beside index.html.
+const WORKER: &str = "./worker.js";
+
+/// A worker and what listens to it; terminated when it is dropped.
+pub(super) struct Thread {
+    worker: Worker,
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_error: Closure<dyn FnMut(JsValue)>,
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.worker.set_onmessage(None);
+        self.worker.set_onerror(None);
+        self.worker.terminate();
+    }
+}
+
+impl Room {
+    /// Starts a node's thread. The promise resolves when the node is given up; `None` if it only starts again.
+    pub(super) fn run_node(self: &Rc<Self>, node: u16) -> Option<Promise> {
+        let me = self.state.borrow().me().to_owned();
+        let thread = self.spawn("node", Some((node, &me)));
+        let outcome = match thread {
+            Ok(_) => Hosted::Running,
+            Err(ref why) => Hosted::Stopped { why: why.clone() },
+        };
+        self.state.borrow_mut().hosted.insert(node, outcome);
+        let mut slots = self.slots.borrow_mut();
+        let promise = match slots.get_mut(&node) {
+            Some(slot) => {
+                slot.thread = thread.ok();
+                None
+            }
+            None => {
+                let mut resolver = None;
+                let promise = Promise::new(&mut |resolve, _| resolver = Some(resolve));
+                let release = resolver?;
+                slots.insert(
+                    node,
+                    Slot {
+                        thread: thread.ok(),
+                        release,
+                    },
+                );
+                Some(promise)
+            }
+        };
+        drop(slots);
+        self.news();
+        promise
+    }
+
+    pub(super) fn run_chain(self: &Rc<Self>) {
+        match self.spawn("chain", None) {
+            Ok(thread) => *self.chain.borrow_mut() = Some(thread),
+            Err(why) => self.state.borrow_mut().notice = Notice::Failed(why),
+        }
+    }
+
+    /// Another tab may run the node now.
+    pub(super) fn give_up(&self, node: u16) {
+        let slot = self.slots.borrow_mut().remove(&node);
+        self.state.borrow_mut().hosted.remove(&node);
+        if let Some(slot) = slot {
+            drop(slot.thread);
+            // Resolves the promise that the lock's task waits for; that cannot fail.
+            let _released = slot.release.call0(&JsValue::UNDEFINED);
+        }
+    }
+
+    /// A node's thread is gone, and everybody should know.
+    pub(super) fn stopped(&self, node: u16, why: String) {
+        let Some(thread) = self
+            .slots
+            .borrow_mut()
+            .get_mut(&node)
+            .map(|slot| slot.thread.take())
+        else {
+            return;
+        };
+        drop(thread);
+        let tab = {
+            let mut state = self.state.borrow_mut();
+            state
+                .hosted
+                .insert(node, Hosted::Stopped { why: why.clone() });
+            let tab = state.me().to_owned();
+            state.observatory.crashed(node, &tab, why.clone());
+            tab
+        };
+        if let Some(watch) = self.watch.borrow().as_ref() {
+            post(watch, &WatchFrame::Crashed { node, tab, why });
+        }
+        self.news();
+    }
+
+    fn spawn(self: &Rc<Self>, role: &str, node: Option<(u16, &str)>) -> Result<Thread, String> {
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let failed = |error: JsValue| message(&error);
+        let worker = Worker::new_with_options(WORKER, &options).map_err(failed)?;
+        let room = Rc::downgrade(self);
+        let id = node.map(|(node, _)| node);
+        let on_message = Closure::new(move |event: MessageEvent| {
+            let data = event.data();
+            if field(&data, "kind").as_string().as_deref() == Some("stopped")
+                && let Some(room) = room.upgrade()
+            {
+                room.on_thread_stopped(id, field(&data, "text").as_string().unwrap_or_default());
+            }
+        });
+        let room = Rc::downgrade(self);
+        let on_error = Closure::new(move |event: JsValue| {
+            if let Some(room) = room.upgrade() {
+                let why = field(&event, "message")
+                    .as_string()
+                    .unwrap_or_else(|| "its thread failed".to_owned());
+                room.on_thread_stopped(id, why);
+            }
+        });
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        let (number, tab) = node.unwrap_or((0, ""));
+        let order = object(&[
+            // Compiled once per page: a worker starts within milliseconds.
+            ("module", &wasm_bindgen::module()),
+            ("role", &role.into()),
+            ("room", &self.name.as_str().into()),
+            ("node", &number.into()),
+            ("tab", &tab.into()),
+            (
+                "genesis",
+                &Uint8Array::from(encode_genesis(&self.charter.genesis).as_slice()),
+            ),
+            ("createdMs", &(self.charter.created_ms as f64).into()),
+        ]);
+        worker.post_message(&order).map_err(failed)?;
+        Ok(Thread {
+            worker,
+            _on_message: on_message,
+            _on_error: on_error,
+        })
+    }
+
+    fn on_thread_stopped(&self, node: Option<u16>, why: String) {
+        match node {
+            Some(node) => self.stopped(node, why),
+            None => {
+                self.state.borrow_mut().notice =
+                    Notice::Failed(format!("The chain stopped: {why}"));
+                self.news();
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What a session shows: the stage, and events as lines.
+
+use phaselab_core::narrate;
+use phaselab_core::sim::log::Logged;
+use phaselab_core::sim::{Flight, Sim};
+use phaselab_core::types::{Hash32, InstanceId, NodeId};
+use phaselab_core::view::ViewScope;
+
+use super::{NODES_DRAWN_MAX, Session, to_ms};
+use crate::axis::Axis;
+use crate::few::insert_sorted;
+use crate::scene::{FlightScene, Label, NodePicture, NodeScene, Scene, Standing, Topic};
+
+impl Session {
+    /// Every event so far, or only those worth telling; the last `max` of them.
+    pub fn events(&self, all: bool, max: usize) -> Vec<EventLine> {
+        let sim = self.sim();
+        let line = |place: usize| sim.log().get(place).map(|entry| event_line(sim, &entry));
+        if all {
+            let count = sim.log().len();
+            return (count.saturating_sub(max)..count)
+                .filter_map(line)
+                .collect();
+        }
+        let told = self.story.told();
+        told[told.len().saturating_sub(max)..]
+            .iter()
+            .filter_map(|place| line(*place))
+            .collect()
+    }
+
+    /// The last `max` events worth telling of one node.
+    pub fn events_of(&self, node: NodeId, max: usize) -> Vec<EventLine> {
+        let sim = self.sim();
+        let entries = self
+            .story
+            .told()
+            .iter()
+            .rev()
+            .filter_map(|place| sim.log().get(*place));
+        let own = entries.filter(|entry| entry.node == node).take(max);
+        let mut lines: Vec<EventLine> = own.map(|entry| event_line(sim, &entry)).collect();
+        lines.reverse();
+        lines
+    }
+
+    /// Everything on the stage.
+    pub fn scene(&self) -> Scene {
+        let sim = self.sim();
+        let scope = if usize::from(sim.scenario().nodes) <= NODES_DRAWN_MAX {
+            ViewScope::Full
+        } else {
+            ViewScope::Summary
+        };
+        let focus = self
+            .focus
+            .or_else(|| self.history.topics().first().copied());
+        let ids: Vec<NodeId> = sim.scenario().ids().take(NODES_DRAWN_MAX).collect();
+        let nodes: Vec<NodeScene> = ids
+            .iter()
+            .map(|id| self.node_scene(*id, scope, focus))
+            .collect();
+        let label = |value: Hash32| Some((value, label(sim, focus?, value)?));
+        let known = nodes
+            .iter()
+            .filter_map(|node| node.picture.instance(focus?));
+        let mut values: Vec<Hash32> = Vec::new();
+        for instance in known {
+            let chosen = instance.choices.iter().map(|choice| choice.value);
+            let own = instance
+                .value
+                .into_iter()
+                .chain(instance.signed)
+                .chain(instance.locked.map(|(_, value)| value));
+            chosen
+                .chain(own)
+                .for_each(|value| insert_sorted(&mut values, value));
+        }
+        Scene {
+            spec: sim.spec(),
+            flights: self.flights(),
+            axis: Axis::new(
+                0.0,
+                self.horizon_ms(),
+                self.scout.moments_ms(),
+                self.cursor_ms,
+            ),
+            topics: self.topics(&nodes),
+            focus,
+            labels: values.into_iter().filter_map(label).collect(),
+            selected: self.selected.map(|node| node.0),
+            nodes,
+        }
+    }
+
+    fn node_scene(&self, id: NodeId, scope: ViewScope, focus: Option<InstanceId>) -> NodeScene {
+        let sim = self.sim();
+        let standing = match (sim.is_alive(id), sim.is_byzantine(id)) {
+            (false, _) if sim.steps() > 0 => Standing::Crashed,
+            (_, true) => Standing::Byzantine,
+            _ => Standing::Up,
+        };
+        NodeScene {
+            id: id.0,
+            standing,
+            place: String::new(),
+            picture: NodePicture::from(&sim.view(id, scope)),
+            ribbon: self
+                .history
+                .ribbon(id.0, focus, standing != Standing::Crashed),
+            marks: self.history.marks(id.0, focus),
+        }
+    }
+
+    fn flights(&self) -> Vec<FlightScene> {
+        let sim = self.sim();
+        let drawn = |node: NodeId| usize::from(node.0) <= NODES_DRAWN_MAX;
+        let flights = sim
+            .flights()
+            .into_iter()
+            .filter(|flight| drawn(flight.from) && drawn(flight.to));
+        let scene = |flight: Flight| {
+            let kind = sim.spec().messages.get(usize::from(flight.info.kind))?;
+            Some(FlightScene {
+                from: flight.from.0,
+                to: flight.to.0,
+                sent_ms: to_ms(flight.sent),
+                arrives_ms: to_ms(flight.arrives),
+                kind: kind.name,
+                shape: kind.shape,
+                value: flight
+                    .info
+                    .instance
+                    .zip(flight.info.value)
+                    .and_then(|(of, value)| label(sim, of, value)),
+            })
+        };
+        flights
+            .filter_map(scene)
+            .filter(|flight| flight.sent_ms <= self.cursor_ms)
+            .collect()
+    }
+
+    fn topics(&self, nodes: &[NodeScene]) -> Vec<Topic> {
+        let name = |id: &InstanceId| {
+            let known = nodes.iter().find_map(|node| node.picture.instance(*id));
+            known.map_or_else(
+                || id.0.short().to_string(),
+                |instance| instance.name.clone(),
+            )
+        };
+        self.history
+            .topics()
+            .iter()
+            .map(|id| Topic {
+                id: *id,
+                name: name(id),
+            })
+            .collect()
+    }
+}
+
+/// A line of the list of events.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventLine {
+    /// Its id: step and place in the step.
+    pub id: String,
+    /// The step, where the run can be seeked.
+    pub step: Option<u64>,
+    /// When, in milliseconds.
+    pub at_ms: f64,
+    /// At which node; 0 for the network.
+    pub node: u16,
+    /// The sentence.
+    pub sentence: String,
+    /// The kind's name.
+    pub kind: &'static str,
+    /// What it is about.
+    pub value: Option<Label>,
+}
+
+fn event_line(sim: &Sim, entry: &Logged) -> EventLine {
+    let label = entry
+        .event
+        .instance
+        .zip(entry.event.value)
+        .and_then(|(of, value)| label(sim, of, value));
+    let letter = label.as_ref().map(|label| label.letter.as_str());
+    EventLine {
+        id: format!("{}.{}", entry.id.step, entry.id.index),
+        step: Some(entry.id.step),
+        at_ms: to_ms(entry.at),
+        node: entry.node.0,
+        sentence: narrate::sentence(sim.spec(), entry.node, &entry.event, letter),
+        kind: narrate::event_name(entry.event.kind),
+        value: label,
+    }
+}
+
+fn label(sim: &Sim, instance: InstanceId, value: Hash32) -> Option<Label> {
+    let letter = sim.log().letter(instance, value)?;
+    Some(Label {
+        letter,
+        short: value.short().to_string(),
+    })
+}

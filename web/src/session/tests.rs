@@ -1,0 +1,168 @@
+use phaselab_core::scenario;
+
+use super::*;
+
+fn open(name: &str) -> Session {
+    let entry = scenario::find(name).unwrap();
+    Session::open(&scenario::parse(entry.name, entry.text).unwrap()).unwrap()
+}
+
+/// Lets frames pass until nothing is left to do, with little time in each.
+fn finish(session: &mut Session) {
+    for _ in 0..100_000 {
+        if !session.is_busy() {
+            return;
+        }
+        let mut steps = 5;
+        session.frame(16.0, &mut || {
+            steps -= 1;
+            steps > 0
+        });
+    }
+    panic!("it never comes to rest");
+}
+
+fn phase_of(session: &Session, node: u16) -> &'static str {
+    let scene = session.scene();
+    scene.phase_name(scene.phase(scene.node(node).unwrap()))
+}
+
+#[test]
+fn the_story_plays_to_its_end_and_every_scenario_gives_the_hash_of_a_plain_run() {
+    for entry in scenario::builtin() {
+        let scenario = scenario::parse(entry.name, entry.text).unwrap();
+        let mut sim = Sim::new(&scenario).unwrap();
+        sim.run();
+        let mut session = Session::open(&scenario).unwrap();
+        session.play_or_pause();
+        finish(&mut session);
+        assert!(
+            session.is_at_end() && !session.is_playing(),
+            "{}",
+            entry.name
+        );
+        assert_eq!(
+            session.sim().trace_hash(),
+            sim.trace_hash(),
+            "{}",
+            entry.name
+        );
+    }
+}
+
+#[test]
+fn what_is_drawn_after_a_seek_is_what_is_drawn_after_stepping() {
+    for entry in scenario::builtin() {
+        let mut session = open(entry.name);
+        finish(&mut session);
+        let mut drawn = Vec::new();
+        while drawn.len() < 120 && !session.is_at_end() {
+            session.step();
+            drawn.push((
+                session.scene(),
+                session.events(true, 50),
+                session.caption().map(str::to_owned),
+            ));
+        }
+        for place in (0..drawn.len() as u64).rev().step_by(7) {
+            session.seek_after_step((place * 31 + 5) % drawn.len() as u64);
+            session.seek_after_step(place);
+            finish(&mut session);
+            let now = (
+                session.scene(),
+                session.events(true, 50),
+                session.caption().map(str::to_owned),
+            );
+            assert!(
+                now == drawn[place as usize],
+                "{} after step {place}",
+                entry.name
+            );
+        }
+    }
+}
+
+#[test]
+fn back_undoes_a_step_and_phases_are_found_both_ways() {
+    let mut session = open("three-signers");
+    finish(&mut session);
+    session.next_phase();
+    finish(&mut session);
+    assert_eq!(phase_of(&session, 2), "proposing");
+    let (scene, cursor) = (session.scene(), session.cursor_ms());
+    session.step();
+    session.back();
+    assert_eq!((session.scene(), session.cursor_ms()), (scene, cursor));
+    let mut stops = vec![cursor];
+    for _ in 0..5 {
+        session.next_phase();
+        finish(&mut session);
+        stops.push(session.cursor_ms());
+    }
+    assert!(stops.is_sorted_by(|a, b| a < b), "{stops:?}");
+    while let Some(stop) = stops.pop() {
+        assert_eq!(session.cursor_ms(), stop);
+        session.previous_phase();
+    }
+    session.home();
+    session.back();
+    assert_eq!(session.cursor_ms(), 0.0);
+}
+
+#[test]
+fn all_three_complete_within_the_time_that_the_page_shows() {
+    let mut session = open("three-signers");
+    finish(&mut session);
+    assert!(session.horizon_ms() <= 400.0, "{}", session.horizon_ms());
+    session.seek_ms(400.0);
+    finish(&mut session);
+    assert_eq!(session.cursor_ms(), 400.0);
+    assert_eq!(
+        [1, 2, 3].map(|node| phase_of(&session, node)),
+        ["completed"; 3]
+    );
+    let scene = session.scene();
+    let locks = &scene.focused(scene.node(1).unwrap()).unwrap().meters[1];
+    assert!(locks.is_reached());
+    assert_eq!((locks.need, locks.segments.len()), (2, 3));
+}
+
+#[test]
+fn flights_are_drawn_between_leaving_and_arriving() {
+    let mut session = open("three-signers");
+    session.seek_ms(101.0);
+    finish(&mut session);
+    let flights = session.scene().flights;
+    assert_eq!(flights.len(), 6, "three proposals to two each");
+    assert!(
+        flights
+            .iter()
+            .all(|flight| flight.sent_ms <= 101.0 && flight.arrives_ms >= 101.0)
+    );
+    assert!(
+        flights
+            .iter()
+            .all(|flight| flight.shape == Shape::Propose && flight.value.is_some())
+    );
+}
+
+#[test]
+fn a_guess_is_judged_once_something_is_decided() {
+    let mut session = open("three-signers");
+    session.set_guess(Guess::A);
+    assert_eq!(session.guess(), Some((Guess::A, GuessResult::Open)));
+    session.end();
+    finish(&mut session);
+    assert_eq!(session.guess(), Some((Guess::A, GuessResult::Right)));
+    session.set_guess(Guess::Neither);
+    assert_eq!(session.guess(), Some((Guess::Neither, GuessResult::Wrong)));
+}
+
+#[test]
+fn a_node_that_does_not_exist_is_not_selected() {
+    let mut session = open("three-signers");
+    session.select(Some(9));
+    assert_eq!(session.scene().selected, None);
+    session.select(Some(2));
+    assert_eq!(session.scene().selected, Some(2));
+}
