@@ -30,7 +30,11 @@ fuzz_target!(|bytes: &[u8]| {
         now_ms += u64::from(data.byte()) * 10;
         let now = Time::from_ms(now_ms);
         match data.byte() % 5 {
-            0 => chain.report(now, node, &data.edit(&encode(&fixture::report(Crypto::Simulated)))),
+            0 => chain.report(
+                now,
+                node,
+                &data.edit(&encode(&fixture::report(Crypto::Simulated))),
+            ),
             1 => drop(chain.change(now, Some(node), &data.edit(&encode(&change)))),
             2 => drop(chain.change(now, None, &data.edit(&encode(&change)))),
             3 => {

@@ -85,7 +85,10 @@ pub fn lie(message: &mut Message, liars: &[Env<TwoPhase>; 2], from: NodeId) {
     let certify = |certificate: &mut Certificate| {
         for env in liars {
             let signature = certificate.ballot.sign(env).signature;
-            let known = certificate.signatures.iter_mut().find(|(id, _)| *id == env.id);
+            let known = certificate
+                .signatures
+                .iter_mut()
+                .find(|(id, _)| *id == env.id);
             match known {
                 Some(entry) => entry.1 = signature,
                 None => certificate.signatures.push((env.id, signature)),
