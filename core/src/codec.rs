@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -19,9 +20,68 @@ const TYPICAL_BYTES: usize = 512;
 /// # Panics
 /// If the value's own `Serialize` fails, which derived ones do not.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_into(value, &mut bytes);
+    bytes
+}
+
+/// Appends a value's encoding, see [`encode`].
+pub(crate) fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) {
     // Most messages and rows fit, so that most encodings take one allocation.
-    let start = Vec::with_capacity(TYPICAL_BYTES);
-    postcard::to_extend(value, start).expect("derived serialisation into memory does not fail")
+    bytes.reserve(TYPICAL_BYTES);
+    postcard::serialize_with_flavor(value, Append(bytes))
+        .expect("derived serialisation into memory does not fail");
+}
+
+struct Append<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Append<'_> {
+    type Output = ();
+
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn try_push(&mut self, data: u8) -> postcard::Result<()> {
+        self.0.push(data);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// Takes an encoding as long as it is these bytes.
+struct Expect<'a>(&'a [u8]);
+
+impl Flavor for Expect<'_> {
+    type Output = bool;
+
+    fn try_push(&mut self, data: u8) -> postcard::Result<()> {
+        match self.0.split_first() {
+            Some((first, rest)) if *first == data => {
+                self.0 = rest;
+                Ok(())
+            }
+            _ => Err(postcard::Error::SerializeBufferFull),
+        }
+    }
+
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        match self.0.strip_prefix(data) {
+            Some(rest) => {
+                self.0 = rest;
+                Ok(())
+            }
+            None => Err(postcard::Error::SerializeBufferFull),
+        }
+    }
+
+    fn finalize(self) -> postcard::Result<bool> {
+        Ok(self.0.is_empty())
+    }
 }
 
 /// Decodes a value from exactly these bytes.
@@ -37,7 +97,10 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecE
     if !rest.is_empty() {
         return Err(CodecError::Trailing { bytes: rest.len() });
     }
-    if encode(&value) != bytes {
+    if !matches!(
+        postcard::serialize_with_flavor(&value, Expect(bytes)),
+        Ok(true)
+    ) {
         return Err(CodecError::NotCanonical);
     }
     Ok(value)

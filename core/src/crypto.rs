@@ -3,12 +3,12 @@
 //! One predicate decides whether a signature holds, everywhere: `verify_strict`. A second predicate that differs in one
 //! corner case would itself fork a cluster.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ordered::Map;
 use crate::types::{GroupId, Hash32, NodeId};
 
 mod ed25519;
@@ -189,7 +189,7 @@ pub struct Member {
 #[derive(Clone, Debug)]
 pub struct Keyring {
     crypto: Crypto,
-    members: BTreeMap<NodeId, (GroupId, Verifier)>,
+    members: Map<NodeId, (GroupId, Verifier)>,
     ids: Vec<NodeId>,
 }
 
@@ -205,7 +205,7 @@ impl Keyring {
     /// # Errors
     /// `Duplicate` if an id or key appears twice, `WeakKey` if a key is not a point of prime order.
     pub fn new(crypto: Crypto, members: &[Member]) -> Result<Keyring, KeyringError> {
-        let mut by_id = BTreeMap::new();
+        let mut by_id = Map::new();
         for (index, member) in members.iter().enumerate() {
             let verifier = match crypto {
                 Crypto::Ed25519 => ed25519::Public::new(&member.key).map(Verifier::Ed25519),

@@ -4,7 +4,6 @@
 //! through [`Context`]; what should happen goes out as effects, held back until the step's writes are durable.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::{Crypto, Keyring, Member, Signer, Transcript};
 use crate::entropy::Entropy;
 use crate::event::{Event, Level, Record};
+use crate::ordered::{Map, Set};
 use crate::store::{AnyTable, RecoverError, Rows, TableSpec};
 use crate::types::{ClientId, Duration, GroupId, Hash32, InstanceId, NodeId, Round, Time};
 use crate::view::{Glance, NodeView, Spec, ViewScope};
@@ -280,15 +280,15 @@ impl<P: Protocol> Default for Effects<P> {
 /// The timers of one node: at most one deadline per timer.
 #[derive(Clone, Debug)]
 pub(crate) struct Timers<T> {
-    at: BTreeMap<T, Time>,
-    queue: alloc::collections::BTreeSet<(Time, T)>,
+    at: Map<T, Time>,
+    queue: Set<(Time, T)>,
 }
 
 impl<T: Copy + Ord> Timers<T> {
     pub(crate) fn new() -> Timers<T> {
         Timers {
-            at: BTreeMap::new(),
-            queue: alloc::collections::BTreeSet::new(),
+            at: Map::new(),
+            queue: Set::new(),
         }
     }
 
@@ -330,7 +330,7 @@ pub struct Context<'a, P: Protocol> {
     pub(crate) level: Level,
     pub(crate) entropy: &'a mut dyn Entropy,
     pub(crate) timers: &'a mut Timers<P::Timer>,
-    pub(crate) counters: &'a mut BTreeMap<Cow<'static, str>, u64>,
+    pub(crate) counters: &'a mut Map<Cow<'static, str>, u64>,
     pub(crate) effects: &'a mut Effects<P>,
 }
 
@@ -399,7 +399,7 @@ impl<'a, P: Protocol> Context<'a, P> {
 
     /// Adds one to a counter. Volatile; named as in the source documents.
     pub fn count(&mut self, counter: &'static str) {
-        *self.counters.entry(Cow::Borrowed(counter)).or_default() += 1;
+        *self.counters.get_or_default(Cow::Borrowed(counter)) += 1;
     }
 }
 

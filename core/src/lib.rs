@@ -35,6 +35,7 @@ pub mod event;
 pub mod ledger;
 pub mod narrate;
 pub mod oracle;
+pub mod ordered;
 pub mod protocol;
 pub mod quorum;
 pub mod replica;

@@ -3,7 +3,6 @@
 //! An oracle sees what crosses the network and what nodes record; it never calls a replica's own predicates.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,6 +11,7 @@ use serde::Serialize;
 
 use crate::engine::Opened;
 use crate::event::{Record, RecordKind};
+use crate::ordered::{Map, Set};
 use crate::types::{Hash32, InstanceId, NodeId, Time};
 
 /// One invariant's verdict.
@@ -48,9 +48,9 @@ pub trait Oracle: Send + Sync {
 /// What every protocol promises per instance: one decision, and none beside an abandonment.
 #[derive(Clone, Debug, Default)]
 pub struct Agreement {
-    decided: BTreeMap<InstanceId, (Hash32, NodeId)>,
-    abandoned: BTreeMap<InstanceId, NodeId>,
-    liars: BTreeSet<NodeId>,
+    decided: Map<InstanceId, (Hash32, NodeId)>,
+    abandoned: Map<InstanceId, NodeId>,
+    liars: Set<NodeId>,
     violation: Option<String>,
 }
 
@@ -62,7 +62,9 @@ impl Agreement {
         }
         match (record.kind, record.value) {
             (RecordKind::Decided, Some(value)) => {
-                let (first, by) = *self.decided.entry(record.instance).or_insert((value, node));
+                let (first, by) = *self
+                    .decided
+                    .get_or_insert_with(record.instance, || (value, node));
                 if first != value {
                     self.violation = Some(format!(
                         "{} ms: {node} decided {value:?}, {by} had decided {first:?}",
@@ -76,7 +78,7 @@ impl Agreement {
                 }
             }
             (RecordKind::Abandoned, _) => {
-                self.abandoned.entry(record.instance).or_insert(node);
+                self.abandoned.get_or_insert_with(record.instance, || node);
                 if let Some((value, by)) = self.decided.get(&record.instance) {
                     self.violation = Some(format!(
                         "{} ms: {node} has proof of abandonment, {by} had decided {value:?}",

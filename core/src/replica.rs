@@ -11,7 +11,7 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -26,7 +26,8 @@ use crate::engine::{
 use crate::entropy::Prng;
 use crate::envelope::{self, Header, Refusal, ReplayWindow};
 use crate::event::{Event, EventKind, Level, Record};
-use crate::store::{AnyTable, Durable, META, RecoverError, Rows, Write, WriteBatch};
+use crate::ordered::Map;
+use crate::store::{AnyTable, Durable, META, RecoverError, Rows, WriteBatch};
 use crate::types::{ClientId, Incarnation, NodeId, Round, Time};
 use crate::view::{Glance, NodeView, Spec, ViewScope};
 
@@ -47,7 +48,7 @@ pub trait Replica: Send + Sync {
     /// The node in full.
     fn view(&self, scope: ViewScope) -> NodeView;
     /// Counters since the start of this life, by name; refusals as `refused_<why>`.
-    fn counters(&self) -> &BTreeMap<Cow<'static, str>, u64>;
+    fn counters(&self) -> &Map<Cow<'static, str>, u64>;
     /// How many packets, requests and facts were refused since the start of this life.
     fn refused(&self) -> u64;
     /// How much observers want to hear.
@@ -230,8 +231,8 @@ pub struct Node<P: Protocol> {
     env: Arc<Env<P>>,
     state: P,
     timers: Timers<P::Timer>,
-    windows: BTreeMap<NodeId, ReplayWindow>,
-    counters: BTreeMap<Cow<'static, str>, u64>,
+    windows: Map<NodeId, ReplayWindow>,
+    counters: Map<Cow<'static, str>, u64>,
     refused: u64,
     entropy: Prng,
     incarnation: Incarnation,
@@ -265,8 +266,8 @@ impl<P: Protocol> Node<P> {
             env: Arc::new(env),
             state,
             timers: Timers::new(),
-            windows: BTreeMap::new(),
-            counters: BTreeMap::new(),
+            windows: Map::new(),
+            counters: Map::new(),
             refused: 0,
             entropy: entropy(incarnation),
             incarnation,
@@ -305,18 +306,13 @@ impl<P: Protocol> Node<P> {
         let mut writes = WriteBatch::new(env.id, self.incarnation, self.batch);
         if is_start {
             // Raised before anything is sent: a life that was never written down cannot be told from its successor.
-            let value = Some(codec::encode(&self.incarnation.0));
-            writes.push(Write {
-                table: META,
-                key: INCARNATION_KEY.to_vec(),
-                value,
-            });
+            writes.record(META, INCARNATION_KEY.to_vec(), Some(&self.incarnation.0));
         }
         self.state
             .tables(&mut |table: &mut dyn AnyTable| table.drain(&mut writes));
         if !writes.is_empty() {
             self.batch += 1;
-            writes.set_number(self.batch);
+            writes.close(self.batch);
         }
         let held = self.release(effects);
         Output {
@@ -389,8 +385,7 @@ impl<P: Protocol> Node<P> {
         self.refused += 1;
         *self
             .counters
-            .entry(Cow::Owned(format!("refused_{why}")))
-            .or_default() += 1;
+            .get_or_default(Cow::Owned(format!("refused_{why}"))) += 1;
     }
 
     fn idle(&mut self, events: Vec<Event>) -> Output {
@@ -411,8 +406,7 @@ impl<P: Protocol> Node<P> {
             return Err(Refusal::OwnMessage);
         }
         self.windows
-            .entry(opened.from)
-            .or_default()
+            .get_or_default(opened.from)
             .note(opened.incarnation, opened.counter)?;
         opened.message::<P>().ok_or(Refusal::WrongProtocol(0))
     }
@@ -449,7 +443,7 @@ impl<P: Protocol> Replica for Node<P> {
         self.state.view(&self.env, scope)
     }
 
-    fn counters(&self) -> &BTreeMap<Cow<'static, str>, u64> {
+    fn counters(&self) -> &Map<Cow<'static, str>, u64> {
         &self.counters
     }
 

@@ -10,7 +10,6 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -19,6 +18,7 @@ use crate::engine::MessageInfo;
 use crate::environment::Environment;
 use crate::event::{Level, Record, RecordKind};
 use crate::oracle::{Oracle, Verdict};
+use crate::ordered::{Map, Set};
 use crate::protocol::{Cluster, simulated_genesis};
 use crate::replica::{BuildError, Replica};
 use crate::scenario::{Act, At, CrashPoint, Intervention, Scenario};
@@ -55,7 +55,7 @@ struct Slot {
     last_view: Option<Arc<NodeView>>,
     last_glance: Glance,
     /// Counters of lives that are over.
-    past: BTreeMap<Cow<'static, str>, u64>,
+    past: Map<Cow<'static, str>, u64>,
 }
 
 impl Clone for Slot {
@@ -94,15 +94,15 @@ pub struct Sim {
     environment_wake: Option<Time>,
     hash: blake3::Hasher,
     decisions: Vec<Decision>,
-    told: BTreeSet<(NodeId, InstanceId, RecordKind, Option<Hash32>)>,
+    told: Set<(NodeId, InstanceId, RecordKind, Option<Hash32>)>,
     replies: Vec<ClientReply>,
     log: Log,
     watch: report::Watch,
     check_recovery: bool,
-    faults: BTreeMap<&'static str, u64>,
+    faults: Map<&'static str, u64>,
     requests: u64,
     /// Hashes of the requests that were submitted, to tell those that come again.
-    submitted: BTreeSet<[u8; 32]>,
+    submitted: Set<[u8; 32]>,
 }
 
 impl Clone for Sim {
@@ -234,13 +234,13 @@ impl Sim {
             environment_wake: None,
             hash,
             decisions: Vec::new(),
-            told: BTreeSet::new(),
+            told: Set::new(),
             replies: Vec::new(),
             log: Log::default(),
             check_recovery: cfg!(debug_assertions),
-            faults: BTreeMap::new(),
+            faults: Map::new(),
             requests: 0,
-            submitted: BTreeSet::new(),
+            submitted: Set::new(),
         };
         for id in sim.scenario.ids() {
             let slot = Slot {
@@ -252,7 +252,7 @@ impl Sim {
                 rate_permille: 1000,
                 last_view: None,
                 last_glance: Glance::default(),
-                past: BTreeMap::new(),
+                past: Map::new(),
             };
             sim.slots.push(slot);
             // Fails here rather than in the middle of the run.
@@ -378,10 +378,10 @@ impl Sim {
     }
 
     /// How often each kind of fault fired.
-    pub fn faults(&self) -> BTreeMap<&'static str, u64> {
+    pub fn faults(&self) -> Map<&'static str, u64> {
         let mut faults = self.faults.clone();
         for (name, count) in self.net.faults() {
-            *faults.entry(name).or_default() += count;
+            *faults.get_or_default(name) += count;
         }
         faults.retain(|_, count| *count > 0);
         faults
@@ -426,12 +426,12 @@ impl Sim {
     }
 
     /// Counters of a node over all its lives.
-    pub fn counters(&self, node: NodeId) -> BTreeMap<String, u64> {
+    pub fn counters(&self, node: NodeId) -> Map<String, u64> {
         let slot = self.slot(node);
-        let mut sum: BTreeMap<String, u64> = BTreeMap::new();
+        let mut sum: Map<String, u64> = Map::new();
         let lives = slot.replica.as_ref().map(|replica| replica.counters());
         for (name, count) in slot.past.iter().chain(lives.into_iter().flatten()) {
-            *sum.entry(name.to_string()).or_default() += count;
+            *sum.get_or_default(name.to_string()) += count;
         }
         sum
     }
@@ -458,7 +458,7 @@ impl Sim {
     }
 
     /// Names of instances, as nodes know them.
-    pub fn names(&self) -> BTreeMap<InstanceId, String> {
+    pub fn names(&self) -> Map<InstanceId, String> {
         let views = self
             .scenario
             .ids()

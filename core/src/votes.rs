@@ -1,13 +1,13 @@
 //! Votes: signed once per (instance, round, kind), counted once per member, with proof when a member contradicts itself.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::{Keyring, Signature, Signer, Transcript};
 use crate::engine::{Env, Protocol};
+use crate::ordered::{Map, Set};
 use crate::types::{Hash32, InstanceId, NodeId, Round};
 
 /// What a vote says.
@@ -123,7 +123,7 @@ pub enum Added {
 /// Callers verify votes before they add them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct VoteSet {
-    votes: BTreeMap<(Round, VoteKind), BTreeMap<NodeId, Vote>>,
+    votes: Map<(Round, VoteKind), Map<NodeId, Vote>>,
 }
 
 impl VoteSet {
@@ -131,8 +131,7 @@ impl VoteSet {
     pub fn add(&mut self, vote: Vote) -> Added {
         let cell = self
             .votes
-            .entry((vote.ballot.round, vote.ballot.kind))
-            .or_default();
+            .get_or_default((vote.ballot.round, vote.ballot.kind));
         match cell.get(&vote.signer) {
             None => {
                 cell.insert(vote.signer, vote);
@@ -158,7 +157,7 @@ impl VoteSet {
         self.votes
             .get(&(round, kind))
             .into_iter()
-            .flat_map(BTreeMap::values)
+            .flat_map(Map::values)
     }
 
     /// The votes for one value.
@@ -184,9 +183,9 @@ impl VoteSet {
 
     /// Votes per value in a round: most first, then the lower hash. Nil comes last among equals.
     pub fn tally(&self, round: Round, kind: VoteKind) -> Vec<(Option<Hash32>, u128)> {
-        let mut counts: BTreeMap<Option<Hash32>, u128> = BTreeMap::new();
+        let mut counts: Map<Option<Hash32>, u128> = Map::new();
         for vote in self.of(round, kind) {
-            *counts.entry(vote.ballot.value).or_default() += 1;
+            *counts.get_or_default(vote.ballot.value) += 1;
         }
         let mut tally: Vec<_> = counts.into_iter().collect();
         tally.sort_by_key(|(value, count)| (core::cmp::Reverse(*count), value.is_none(), *value));
@@ -203,7 +202,7 @@ impl VoteSet {
     }
 
     /// The distinct members that voted in any round from `round` on.
-    pub fn members_from(&self, round: Round) -> alloc::collections::BTreeSet<NodeId> {
+    pub fn members_from(&self, round: Round) -> Set<NodeId> {
         self.votes
             .range((round, VoteKind::Prevote)..)
             .flat_map(|(_, cell)| cell.keys().copied())

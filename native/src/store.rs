@@ -160,7 +160,7 @@ impl Store {
                 let mut table = transaction.open_table(definition(self.name_of(id)))?;
                 for write in batch.writes().iter().filter(|write| write.table == id) {
                     match &write.value {
-                        Some(value) => table.insert(write.key.as_slice(), value.as_slice())?,
+                        Some(value) => table.insert(write.key.as_slice(), value.as_ref())?,
                         None => table.remove(write.key.as_slice())?,
                     };
                 }
@@ -209,7 +209,7 @@ impl Store {
             for row in table.iter()? {
                 let (key, value) = row?;
                 if id != META || !SHELL_KEYS.contains(&key.value()) {
-                    rows.insert(id, key.value().to_vec(), value.value());
+                    rows.insert(id, key.value(), value.value());
                 }
             }
         }

@@ -33,6 +33,13 @@ pub(crate) fn hash() -> String {
         .unwrap_or_default()
 }
 
+/// The address's path.
+pub(crate) fn path() -> String {
+    window()
+        .and_then(|window| window.location().pathname().ok())
+        .unwrap_or_default()
+}
+
 /// Changes the part of the address after `#`; the page hears of it as of a link.
 pub(crate) fn set_hash(hash: &str) {
     if let Some(window) = window() {

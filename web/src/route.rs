@@ -1,4 +1,4 @@
-//! What the address says: `#live`, or `#scenario=NAME&seed=7` for a run; `?room=NAME&nodes=3` for a live room.
+//! What the address says: `#live` or `/live`, or `#scenario=NAME&seed=7` for a run; `?room=NAME&nodes=3` for a live room.
 
 /// The page's mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,9 +15,12 @@ pub enum Route {
 }
 
 impl Route {
-    /// Reads the part after `#`.
-    pub fn from_hash(hash: &str) -> Route {
+    /// Reads the address: the part after `#` says it, else a path that ends with `/live`.
+    pub fn from_address(path: &str, hash: &str) -> Route {
         let hash = hash.trim_start_matches('#');
+        if hash.is_empty() && path.trim_end_matches('/').ends_with("/live") {
+            return Route::Live;
+        }
         if hash == "live" || hash.starts_with("live?") {
             return Route::Live;
         }
@@ -72,6 +75,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_path_says_live_unless_the_hash_says_otherwise() {
+        assert_eq!(Route::from_address("/live", ""), Route::Live);
+        assert_eq!(Route::from_address("/demo/live/", "#"), Route::Live);
+        assert_ne!(Route::from_address("/live", "#seed=7"), Route::Live);
+        assert_ne!(Route::from_address("/alive", ""), Route::Live);
+    }
+
+    #[test]
     fn routes_come_back_from_their_hash() {
         let run = Route::Simulate {
             scenario: Some("two-phase/three-signers".to_owned()),
@@ -85,10 +96,10 @@ mod tests {
                 seed: None,
             },
         ] {
-            assert_eq!(Route::from_hash(&route.to_hash()), route);
+            assert_eq!(Route::from_address("/", &route.to_hash()), route);
         }
         assert_eq!(
-            Route::from_hash("#seed=x"),
+            Route::from_address("/", "#seed=x"),
             Route::Simulate {
                 scenario: None,
                 seed: None

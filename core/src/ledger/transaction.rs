@@ -1,6 +1,5 @@
 //! Transactions: outpoints in, amounts out, and the hash that a signature covers.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::Key;
 use crate::crypto::Transcript;
+use crate::ordered::Set;
 use crate::types::Hash32;
 
 /// One output of one transaction. (seeds/000 `OutpointRef`)
@@ -118,8 +118,7 @@ impl Transaction {
         if self.outputs.is_empty() {
             return Err(TransactionError::NoOutputs);
         }
-        let distinct: BTreeSet<&OutPoint> =
-            self.inputs.iter().map(|(outpoint, _)| outpoint).collect();
+        let distinct: Set<&OutPoint> = self.inputs.iter().map(|(outpoint, _)| outpoint).collect();
         if distinct.len() != self.inputs.len() {
             return Err(TransactionError::SpentTwice);
         }

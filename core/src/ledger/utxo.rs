@@ -1,12 +1,12 @@
 //! The set of unspent outputs: what exists, how deep it lies, and who spent what.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::transaction::{OutPoint, Output, Transaction, TransactionError};
+use crate::ordered::Map;
 use crate::types::Hash32;
 
 /// An unspent output, and when it was made.
@@ -21,8 +21,8 @@ pub struct Entry {
 /// Unspent outputs. Applying a transaction conserves their sum, less the fee.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct UtxoSet {
-    unspent: BTreeMap<OutPoint, Entry>,
-    spent: BTreeMap<OutPoint, Hash32>,
+    unspent: Map<OutPoint, Entry>,
+    spent: Map<OutPoint, Hash32>,
 }
 
 impl UtxoSet {

@@ -46,10 +46,7 @@
 //! never locked withdraw; either n - q + 1 of them do, or q members stay, and among those rounds go on.
 
 use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -58,14 +55,11 @@ use serde::{Deserialize, Serialize};
 use crate::certificate::Certificate;
 use crate::codec;
 use crate::crypto::{Member, Signature};
-use crate::engine::{Context, Env, Genesis, Input, MessageInfo, Protocol};
-use crate::environment::Environment;
+use crate::engine::{Context, Env, Input, MessageInfo, Protocol};
 use crate::event::{Record, RecordKind};
 use crate::ledger::{OutPoint, Script, Transaction};
-use crate::oracle::Oracle;
-use crate::protocol::{ReplyView, Simulated};
+use crate::ordered::{Map, Set};
 use crate::quorum::Quorum;
-use crate::scenario::Scenario;
 use crate::store::{AnyTable, RecoverError, Rows, Table, TableId, TableSpec};
 use crate::types::{ClientId, Duration, Hash32, InstanceId, NodeId, Round};
 use crate::view::{Glance, InstanceKind, MeterKind, NodeView, Spec, ViewScope};
@@ -82,6 +76,8 @@ pub mod message;
 mod oracle;
 pub mod phase;
 mod propose;
+mod recover;
+mod simulated;
 mod swarm;
 mod sync;
 pub mod template;
@@ -227,13 +223,13 @@ enum Outcome {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Live {
     votes: VoteSet,
-    partials: BTreeMap<NodeId, Signature>,
+    partials: Map<NodeId, Signature>,
     waiting: Vec<(ClientId, u64)>,
     /// Templates that a quorum proposed, whose quorum event was told.
     told: Vec<(Round, Hash32)>,
     accused: Vec<NodeId>,
     /// Members whose votes are of rounds too far ahead to be stored, with the highest of those rounds.
-    far: BTreeMap<NodeId, Round>,
+    far: Map<NodeId, Round>,
     deferred: bool,
 }
 
@@ -257,10 +253,10 @@ pub struct TwoPhase {
     /// `event_certificate`: how it ended.
     outcomes: Table<InstanceId, Outcome>,
 
-    live: BTreeMap<InstanceId, Arc<Live>>,
+    live: Map<InstanceId, Arc<Live>>,
     chain: ChainView,
     /// Outputs promised to events that are decided, or that this node proposed for, and not yet complete.
-    reserved: BTreeMap<OutPoint, InstanceId>,
+    reserved: Map<OutPoint, InstanceId>,
     sync: sync::SyncState,
 }
 
@@ -353,7 +349,7 @@ impl TwoPhase {
     }
 
     fn live_mut(&mut self, event: InstanceId) -> &mut Live {
-        Arc::make_mut(self.live.entry(event).or_default())
+        Arc::make_mut(self.live.get_or_default(event))
     }
 
     /// Moves an event to another phase: row, index and observers together.
@@ -411,7 +407,7 @@ impl TwoPhase {
             self.resume(cx, event);
         }
         // Proposals of events that ended in an earlier life are still to be forgotten.
-        let ended: BTreeSet<InstanceId> = self
+        let ended: Set<InstanceId> = self
             .proposals
             .iter()
             .map(|((event, ..), _)| *event)
@@ -520,9 +516,9 @@ impl Protocol for TwoPhase {
             templates: Table::load(EVENT_TEMPLATE, rows)?,
             valid: Table::load(EVENT_VALID, rows)?,
             outcomes: Table::load(EVENT_CERTIFICATE, rows)?,
-            live: BTreeMap::new(),
+            live: Map::new(),
             chain: ChainView::default(),
-            reserved: BTreeMap::new(),
+            reserved: Map::new(),
             sync: sync::SyncState::default(),
         };
         state.rebuild(env)?;
@@ -578,173 +574,6 @@ impl Protocol for TwoPhase {
 
     fn equivocate(&self, env: &Env<Self>, message: &Message) -> Option<Message> {
         self.second_version(env, message)
-    }
-}
-
-impl TwoPhase {
-    /// Rebuilds what is derived from rows: votes of open events, promised outputs, the order of learning.
-    fn rebuild(&mut self, env: &Env<Self>) -> Result<(), RecoverError> {
-        let inconsistent = |expected| Err(RecoverError::Inconsistent { expected });
-        for (event, row) in self.phases.iter() {
-            if !self.events.contains(event) {
-                return inconsistent("an event's body beside its phase");
-            }
-            if !self.index.contains(&(row.phase as u8, *event)) {
-                return inconsistent("the phase index to agree with the phase");
-            }
-            if row.phase.is_decided() && row.canonical_hash.is_none() {
-                return inconsistent("a decided event to have its template");
-            }
-        }
-        if self.index.len() != self.phases.len() {
-            return inconsistent("one phase index entry per event");
-        }
-        let open: BTreeSet<InstanceId> = self.open_events().into_iter().collect();
-        for ((event, round, proposer), stored) in self.proposals.iter() {
-            if open.contains(event) {
-                let live = Arc::make_mut(self.live.entry(*event).or_default());
-                live.votes.add(stored.vote(*event, *round, *proposer));
-            }
-        }
-        for event in open {
-            let Some(row) = self.phases.get(&event) else {
-                continue;
-            };
-            if let Some((round, value)) = row.rounds.locked {
-                let lock = commit::lock_vote(env, event, round, value);
-                Arc::make_mut(self.live.entry(event).or_default())
-                    .votes
-                    .add(lock);
-            }
-            if row.withdrawn {
-                let abandon = abandon::abandon_vote(env, event);
-                Arc::make_mut(self.live.entry(event).or_default())
-                    .votes
-                    .add(abandon);
-            }
-            let claimed = row.canonical_hash.or(row.own_proposal_hash);
-            if let Some(hash) = claimed {
-                self.reserve(event, hash);
-            }
-        }
-        self.sync.learned = self.events.iter().map(|(event, _)| *event).collect();
-        Ok(())
-    }
-
-    /// Promises a template's inputs to its event.
-    fn reserve(&mut self, event: InstanceId, template: Hash32) {
-        if let Some(pskt) = self.templates.get(&(event, template)) {
-            for input in &pskt.inputs {
-                self.reserved.entry(input.outpoint).or_insert(event);
-            }
-        }
-    }
-
-    /// Takes back what was promised to an event.
-    fn unreserve(&mut self, event: InstanceId) {
-        self.reserved.retain(|_, by| *by != event);
-    }
-
-    /// What must hold between tables, beyond what types say.
-    fn assert_consistent(&self) {
-        for (event, row) in self.phases.iter() {
-            assert!(
-                self.index.contains(&(row.phase as u8, *event)),
-                "the index follows the phase"
-            );
-            assert_eq!(
-                row.phase.is_decided(),
-                row.canonical_hash.is_some(),
-                "decided means a template"
-            );
-            if let Some(signed) = self.signatures.get(event) {
-                assert_eq!(
-                    Some(*signed),
-                    row.canonical_hash,
-                    "only the decided template is signed"
-                );
-            }
-            if let Some(Outcome::Abandon(_)) = self.outcomes.get(event) {
-                assert_eq!(
-                    row.phase,
-                    EventPhase::Abandoned,
-                    "an AbandonCert ends the event"
-                );
-            }
-            assert!(
-                !(row.withdrawn && row.rounds.locked.is_some()),
-                "only a node that never locked withdraws"
-            );
-        }
-    }
-}
-
-impl Simulated for TwoPhase {
-    type Setting = ChainSetting;
-    type Change = ChainChange;
-
-    fn environment(setting: &ChainSetting, genesis: &Genesis, seed: u64) -> Box<dyn Environment> {
-        Box::new(chain::Chain::new(setting, genesis, seed))
-    }
-
-    fn oracle(env: &Env<Self>) -> Box<dyn Oracle> {
-        Box::new(oracle::TwoPhaseOracle::new(env))
-    }
-
-    fn check_setting(setting: &ChainSetting) -> Result<(), String> {
-        setting.check()
-    }
-
-    fn swarm(seed: u64) -> Scenario {
-        swarm::draw(seed)
-    }
-
-    fn request_name(request: &SubmitEvent) -> String {
-        request.event.clone()
-    }
-
-    fn read_reply(reply: &Reply) -> ReplyView {
-        let view = |outcome, value, certificate: u16, last, text: String| ReplyView {
-            outcome,
-            value,
-            certificate: u64::from(certificate),
-            last,
-            text,
-        };
-        match reply {
-            Reply::Accepted => view(
-                "accepted",
-                None,
-                0,
-                false,
-                "accepted; a decision follows".to_string(),
-            ),
-            Reply::InProgress => view(
-                "in-progress",
-                None,
-                0,
-                false,
-                "already in progress".to_string(),
-            ),
-            Reply::Decided {
-                tx_template_hash: hash,
-                locks,
-            } => view(
-                "decided",
-                Some(*hash),
-                *locks,
-                true,
-                format!("certificate: {locks} locks"),
-            ),
-            Reply::Abandoned { withdrawals } => view(
-                "abandoned",
-                None,
-                *withdrawals,
-                true,
-                format!("certificate: {withdrawals} withdrawals"),
-            ),
-            Reply::Refused(why) => view("refused", None, 0, true, why.clone()),
-        }
     }
 }
 

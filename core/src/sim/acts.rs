@@ -13,7 +13,7 @@ use crate::view::ViewScope;
 impl Sim {
     pub(super) fn apply_or_log(&mut self, act: &Act) {
         if self.apply(act).is_err() {
-            *self.faults.entry("impossible").or_default() += 1;
+            *self.faults.get_or_default("impossible") += 1;
         }
     }
 
@@ -110,7 +110,7 @@ impl Sim {
     }
 
     fn count_fault(&mut self, kind: &'static str) {
-        *self.faults.entry(kind).or_default() += 1;
+        *self.faults.get_or_default(kind) += 1;
     }
 
     pub(super) fn crash(&mut self, node: NodeId) {
@@ -126,7 +126,7 @@ impl Sim {
         slot.last_view = Some(Arc::new(replica.view(ViewScope::Full)));
         slot.last_glance = replica.glance();
         for (name, count) in replica.counters() {
-            *slot.past.entry(name.clone()).or_default() += count;
+            *slot.past.get_or_default(name.clone()) += count;
         }
         slot.disk.crash();
         slot.wake = None;

@@ -1,10 +1,10 @@
 //! What observers heard, kept compactly: ids are interned, and values get a letter in order of first appearance.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::event::{Event, EventKind};
+use crate::ordered::Map;
 use crate::types::{Hash32, InstanceId, NodeId, Round, Time};
 
 /// An event's id: the step, and which event of that step. The same at every level that shows it.
@@ -36,7 +36,7 @@ pub struct Log {
     instances: Interner<InstanceId>,
     values: Interner<Hash32>,
     /// The letters of each instance's values, in order of first appearance.
-    letters: BTreeMap<u32, Vec<u32>>,
+    letters: Map<u32, Vec<u32>>,
     step: u64,
     at: Time,
     index: u16,
@@ -111,7 +111,7 @@ impl Log {
         let instance = event.instance.map_or(NONE, |id| self.instances.intern(id));
         let value = event.value.map_or(NONE, |value| self.values.intern(value));
         if instance != NONE && value != NONE {
-            let letters = self.letters.entry(instance).or_default();
+            let letters = self.letters.get_or_default(instance);
             if !letters.contains(&value) {
                 letters.push(value);
             }
@@ -176,21 +176,21 @@ fn narrow(count: u64) -> u32 {
 #[derive(Clone, Debug)]
 struct Interner<T> {
     values: Vec<T>,
-    numbers: BTreeMap<T, u32>,
+    numbers: Map<T, u32>,
 }
 
 impl<T> Default for Interner<T> {
     fn default() -> Self {
         Interner {
             values: Vec::new(),
-            numbers: BTreeMap::new(),
+            numbers: Map::new(),
         }
     }
 }
 
 impl<T: Copy + Ord> Interner<T> {
     fn intern(&mut self, value: T) -> u32 {
-        *self.numbers.entry(value).or_insert_with(|| {
+        *self.numbers.get_or_insert_with(value, || {
             self.values.push(value);
             (self.values.len() - 1) as u32
         })

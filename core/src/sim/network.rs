@@ -1,6 +1,6 @@
 //! The event queue, packets in flight, and what a network does to them.
 
-use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::collections::BinaryHeap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -11,6 +11,7 @@ use crate::engine::{MessageInfo, Opened, To};
 use crate::entropy::{Purpose, draw, scale};
 use crate::envelope::Refusal;
 use crate::event::{Event, EventKind, Level};
+use crate::ordered::Map;
 use crate::replica::{Outgoing, Replica};
 use crate::scenario::{Act, Link, Network, Scenario, Selector};
 use crate::types::{Duration, InstanceId, NodeId, Round, Time};
@@ -99,7 +100,7 @@ pub(super) struct Net {
     base: Network,
     links: Vec<Link>,
     /// The group of each node while the network is cut; nodes of different groups do not reach each other.
-    cut: Option<BTreeMap<NodeId, u16>>,
+    cut: Option<Map<NodeId, u16>>,
     rules: Vec<Rule>,
     packets: Vec<Packet>,
     free: Vec<u32>,
@@ -425,7 +426,7 @@ impl Sim {
             {
                 self.names()
             } else {
-                BTreeMap::new()
+                Map::new()
             };
             effect = self.net.caught(from, to, &info, |id, name| {
                 names.get(&id).is_some_and(|known| known == name)

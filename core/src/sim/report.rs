@@ -1,6 +1,5 @@
 //! What came of a run: the summary that the CLI prints, the page shows and tests compare.
 
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
@@ -11,6 +10,7 @@ use super::Sim;
 use crate::event::{Event, EventKind, Level, RecordKind};
 use crate::narrate;
 use crate::oracle::Verdict;
+use crate::ordered::Map;
 use crate::scenario::{Expectation, Scenario};
 use crate::types::{Hash32, InstanceId, NodeId, Time};
 use crate::view::{NodeView, ViewScope};
@@ -51,9 +51,9 @@ pub struct Report {
     /// Every expectation of the scenario.
     pub expectations: Vec<ExpectationReport>,
     /// Counters over all nodes, and the network's.
-    pub metrics: BTreeMap<String, u64>,
+    pub metrics: Map<String, u64>,
     /// How often each kind of fault fired.
-    pub faults: BTreeMap<&'static str, u64>,
+    pub faults: Map<&'static str, u64>,
 }
 
 impl Report {
@@ -189,14 +189,14 @@ impl Sim {
 
     fn decision_reports(&self, name_of: &dyn Fn(&InstanceId) -> String) -> Vec<DecisionReport> {
         let mut order: Vec<(InstanceId, Hash32)> = Vec::new();
-        let mut found: BTreeMap<(InstanceId, Hash32), DecisionReport> = BTreeMap::new();
+        let mut found: Map<(InstanceId, Hash32), DecisionReport> = Map::new();
         for entry in self.decisions() {
             let (RecordKind::Decided, Some(value)) = (entry.record.kind, entry.record.value) else {
                 continue;
             };
             let key = (entry.record.instance, value);
             let at_ms = entry.at.as_ms();
-            let report = found.entry(key).or_insert_with(|| {
+            let report = found.get_or_insert_with(key, || {
                 order.push(key);
                 DecisionReport {
                     instance: name_of(&key.0),
@@ -252,11 +252,11 @@ impl Sim {
         reports
     }
 
-    fn metrics(&self) -> BTreeMap<String, u64> {
-        let mut metrics: BTreeMap<String, u64> = BTreeMap::new();
+    fn metrics(&self) -> Map<String, u64> {
+        let mut metrics: Map<String, u64> = Map::new();
         for id in self.scenario().ids() {
             for (name, count) in self.counters(id) {
-                *metrics.entry(name).or_default() += count;
+                *metrics.get_or_default(name) += count;
             }
         }
         metrics.insert("network_sent_total".to_string(), self.net.sent());
@@ -358,9 +358,10 @@ fn describe(entry: &Expectation) -> String {
         .as_ref()
         .map_or_else(String::new, |name| format!(" of {name}"));
     let verb = if entry.never { "never " } else { "" };
-    let times = entry
-        .count
-        .map_or_else(String::new, |count| format!(" {count} times"));
+    let times = entry.count.map_or_else(String::new, |count| match count {
+        1 => String::from(" once"),
+        count => format!(" {count} times"),
+    });
     let within = entry
         .within_ms
         .map_or_else(String::new, |ms| format!(" within {ms} ms"));
@@ -375,8 +376,8 @@ fn describe(entry: &Expectation) -> String {
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
     active: bool,
-    events: BTreeMap<(&'static str, NodeId, Option<InstanceId>), Vec<Time>>,
-    phases: BTreeMap<(NodeId, Option<InstanceId>, u8), Time>,
+    events: Map<(&'static str, NodeId, Option<InstanceId>), Vec<Time>>,
+    phases: Map<(NodeId, Option<InstanceId>, u8), Time>,
 }
 
 impl Watch {
@@ -385,8 +386,8 @@ impl Watch {
             |entry: &Expectation| entry.event.is_some() || entry.never || entry.within_ms.is_some();
         Watch {
             active: scenario.expectations.iter().any(tells),
-            events: BTreeMap::new(),
-            phases: BTreeMap::new(),
+            events: Map::new(),
+            phases: Map::new(),
         }
     }
 
@@ -405,12 +406,10 @@ impl Watch {
         }
         if let EventKind::PhaseEntered(phase) = event.kind {
             self.phases
-                .entry((node, event.instance, phase))
-                .or_insert(now);
+                .get_or_insert_with((node, event.instance, phase), || now);
         }
         self.events
-            .entry((narrate::event_name(event.kind), node, event.instance))
-            .or_default()
+            .get_or_default((narrate::event_name(event.kind), node, event.instance))
             .push(now);
     }
 

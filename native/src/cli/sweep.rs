@@ -1,6 +1,6 @@
 //! `phaselab sweep`: many seeds on all cores; what broke, and the command that shows it again.
 
-use std::collections::BTreeMap;
+use phaselab_core::ordered::Map;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -59,7 +59,7 @@ struct Line {
     /// The command that shows it again.
     replay: String,
     #[serde(skip)]
-    faults: BTreeMap<&'static str, u64>,
+    faults: Map<&'static str, u64>,
 }
 
 /// The last line.
@@ -67,7 +67,7 @@ struct Line {
 struct Summary {
     seeds: u64,
     violations: u64,
-    faults: BTreeMap<&'static str, u64>,
+    faults: Map<&'static str, u64>,
 }
 
 /// Runs the sweep. Lines come in the order of seeds, whatever the order in which cores finish.
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &SweepArgs) -> Outcome {
         for line in lines {
             summary.seeds += 1;
             for (kind, count) in &line.faults {
-                *summary.faults.entry(kind).or_default() += count;
+                *summary.faults.get_or_default(kind) += count;
             }
             if args.json {
                 print_json(&line);
@@ -154,7 +154,7 @@ fn one(args: &SweepArgs, fixed: Option<&Scenario>, seed: u64) -> Line {
                 ok: false,
                 violated: Some(what),
                 replay,
-                faults: BTreeMap::new(),
+                faults: Map::new(),
             };
         }
     };

@@ -280,7 +280,7 @@ fn forget_withdrawals(_: &mut Env<TwoPhase>, rows: &mut Rows) {
     }
     for event in withdrawn {
         let key = (EventPhase::Failed as u8, event).to_bytes();
-        rows.insert(index, key, &[]);
+        rows.insert(index, &key, &[]);
     }
 }
 
@@ -325,7 +325,7 @@ fn change_phases(rows: &mut Rows, change: impl Fn(&mut EventPhaseState)) {
     for (key, value) in all {
         let mut row: EventPhaseState = decode(&value).expect("a row of event_phase");
         change(&mut row);
-        rows.insert(phases, key, &encode(&row));
+        rows.insert(phases, &key, &encode(&row));
     }
 }
 

@@ -103,7 +103,7 @@ pub(super) fn rows(options: &JsValue) -> Result<Rows, JsError> {
         let (Ok(key), Ok(value)) = (key, value) else {
             return Err(expected());
         };
-        rows.insert(TableId(table), key.to_vec(), &value.to_vec());
+        rows.insert(TableId(table), &key.to_vec(), &value.to_vec());
     }
     Ok(rows)
 }

@@ -127,7 +127,7 @@ impl NodeStore {
                 continue;
             };
             if let Some((table, key)) = key.split_first() {
-                rows.insert(TableId(*table), key.to_vec(), &value);
+                rows.insert(TableId(*table), key, &value);
             }
         }
         // Rows that were read while another life wrote are told apart by the fence at the first write.

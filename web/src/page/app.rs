@@ -4,7 +4,7 @@ use yew::prelude::*;
 
 use super::live::Live;
 use super::simulate::Simulate;
-use crate::browser::{HashListener, hash, take_autoplay};
+use crate::browser::{HashListener, hash, path, take_autoplay};
 use crate::route::Route;
 
 pub(super) enum Msg {
@@ -24,7 +24,7 @@ impl Component for App {
     fn create(ctx: &Context<Self>) -> Self {
         let link = ctx.link().clone();
         App {
-            route: Route::from_hash(&hash()),
+            route: Route::from_address(&path(), &hash()),
             // The poster's button was pressed before there was anything to play.
             autoplay: take_autoplay(),
             _listener: HashListener::new(move || link.send_message(Msg::Hash)),
@@ -32,7 +32,7 @@ impl Component for App {
     }
 
     fn update(&mut self, _ctx: &Context<Self>, Msg::Hash: Msg) -> bool {
-        let route = Route::from_hash(&hash());
+        let route = Route::from_address(&path(), &hash());
         self.autoplay = false;
         std::mem::replace(&mut self.route, route.clone()) != route
     }

@@ -3,7 +3,6 @@
 //! An environment actor, not a blockchain: it never forks and is never down. What differs is what nodes *see* of it.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -19,6 +18,7 @@ use crate::crypto::{Keyring, Transcript};
 use crate::engine::Genesis;
 use crate::environment::Environment;
 use crate::ledger::{Entry, OutPoint, Output, Script, UtxoSet};
+use crate::ordered::{Map, Set};
 use crate::types::{Duration, Hash32, NodeId, Time};
 
 /// How the chain starts: a scenario's `[chain]`.
@@ -110,7 +110,7 @@ struct State {
     confirmed: Vec<Hash32>,
     /// Reported transactions that wait to be included, with when, in the order of their reports.
     pending: Vec<(Time, SignedTransaction)>,
-    views: BTreeMap<NodeId, View>,
+    views: Map<NodeId, View>,
     next_tip: Time,
     paid: u64,
 }
@@ -118,7 +118,7 @@ struct State {
 /// What one node sees, and what it has not been told yet.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct View {
-    hidden: BTreeSet<OutPoint>,
+    hidden: Set<OutPoint>,
     news: Option<ChainFact>,
 }
 
@@ -167,9 +167,8 @@ impl Chain {
     }
 
     /// The group's address: outputs of it need m signatures.
-    fn is_signed(&self, report: &SignedTransaction) -> bool {
-        let hash = report.transaction.id();
-        let preimage = partial_preimage(&self.genesis, report.event_id, &hash);
+    fn is_signed(&self, report: &SignedTransaction, hash: &Hash32) -> bool {
+        let preimage = partial_preimage(&self.genesis, report.event_id, hash);
         let distinct = report
             .signatures
             .windows(2)
@@ -273,21 +272,23 @@ impl Environment for Chain {
         let Ok(report) = codec::decode::<SignedTransaction>(report) else {
             return;
         };
+        let pending = &self.state.pending;
+        if pending
+            .iter()
+            .any(|(_, other)| other.event_id == report.event_id)
+        {
+            return;
+        }
         let hash = report.transaction.id();
-        if self.state.confirmed.contains(&hash) {
+        let spent = report.transaction.inputs.first();
+        if spent.and_then(|(input, _)| self.state.utxos.spent_by(input)) == Some(hash) {
             // It may have missed the news while it was down.
             if let Some(view) = self.state.views.get_mut(&from) {
                 view.news.get_or_insert_default().confirmed.push(hash);
             }
             return;
         }
-        let known = self
-            .state
-            .pending
-            .iter()
-            .any(|(_, pending)| pending.transaction.payload == report.transaction.payload);
-        if !known && self.is_signed(&report) && self.state.utxos.check(&report.transaction).is_ok()
-        {
+        if self.is_signed(&report, &hash) && self.state.utxos.check(&report.transaction).is_ok() {
             self.state
                 .pending
                 .push((now + Duration::from_ms(self.setting.delay_ms), report));
@@ -362,7 +363,7 @@ impl Environment for Chain {
         }
         let tip_score = self.tip_score(now);
         let mut facts = Vec::new();
-        for (node, view) in &mut self.state.views {
+        for (node, view) in self.state.views.iter_mut() {
             if let Some(mut news) = view.news.take() {
                 news.tip_score = tip_score;
                 news.added

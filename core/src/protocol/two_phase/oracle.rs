@@ -1,7 +1,6 @@
 //! What two-phase promises, watched from outside: by what members sign and send, never by what a replica believes.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -14,6 +13,7 @@ use crate::crypto::Keyring;
 use crate::engine::{Env, Opened};
 use crate::event::{Record, RecordKind};
 use crate::oracle::{Agreement, Oracle, Verdict};
+use crate::ordered::{Map, Set};
 use crate::types::{Hash32, InstanceId, NodeId, Round, Time};
 use crate::votes::{Vote, VoteKind};
 
@@ -25,16 +25,16 @@ pub(super) struct TwoPhaseOracle {
     quorum: usize,
     agreement: Agreement,
     /// What each member voted, by event, round and kind.
-    votes: BTreeMap<(NodeId, InstanceId, Round, VoteKind), Option<Hash32>>,
+    votes: Map<(NodeId, InstanceId, Round, VoteKind), Option<Hash32>>,
     /// Who ever locked, and who ever withdrew.
-    locked: BTreeSet<(NodeId, InstanceId)>,
-    withdrew: BTreeSet<(NodeId, InstanceId)>,
-    signed: BTreeMap<(NodeId, InstanceId), Hash32>,
-    proposed: BTreeSet<(InstanceId, Hash32)>,
-    certified: BTreeSet<(InstanceId, Hash32)>,
-    events: BTreeSet<InstanceId>,
-    ended: BTreeSet<(InstanceId, NodeId)>,
-    broken: BTreeMap<&'static str, String>,
+    locked: Set<(NodeId, InstanceId)>,
+    withdrew: Set<(NodeId, InstanceId)>,
+    signed: Map<(NodeId, InstanceId), Hash32>,
+    proposed: Set<(InstanceId, Hash32)>,
+    certified: Set<(InstanceId, Hash32)>,
+    events: Set<InstanceId>,
+    ended: Set<(InstanceId, NodeId)>,
+    broken: Map<&'static str, String>,
 }
 
 const PROMISES: [(&str, &str); 4] = [
@@ -70,20 +70,20 @@ impl TwoPhaseOracle {
                 }
             },
             agreement: Agreement::default(),
-            votes: BTreeMap::new(),
-            locked: BTreeSet::new(),
-            withdrew: BTreeSet::new(),
-            signed: BTreeMap::new(),
-            proposed: BTreeSet::new(),
-            certified: BTreeSet::new(),
-            events: BTreeSet::new(),
-            ended: BTreeSet::new(),
-            broken: BTreeMap::new(),
+            votes: Map::new(),
+            locked: Set::new(),
+            withdrew: Set::new(),
+            signed: Map::new(),
+            proposed: Set::new(),
+            certified: Set::new(),
+            events: Set::new(),
+            ended: Set::new(),
+            broken: Map::new(),
         }
     }
 
     fn fail(&mut self, promise: &'static str, detail: impl FnOnce() -> String) {
-        self.broken.entry(promise).or_insert_with(detail);
+        self.broken.get_or_insert_with(promise, detail);
     }
 
     fn on_vote(&mut self, now: Time, vote: &Vote) {
@@ -109,8 +109,7 @@ impl TwoPhaseOracle {
         }
         let first = *self
             .votes
-            .entry((signer, event, ballot.round, ballot.kind))
-            .or_insert(ballot.value);
+            .get_or_insert_with((signer, event, ballot.round, ballot.kind), || ballot.value);
         if first != ballot.value {
             let (kind, round) = (ballot.kind, ballot.round.0);
             self.fail("one vote", || {
@@ -127,7 +126,7 @@ impl TwoPhaseOracle {
         if self.agreement.is_liar(signer) {
             return;
         }
-        let first = *self.signed.entry((signer, event)).or_insert(value);
+        let first = *self.signed.get_or_insert_with((signer, event), || value);
         if first != value {
             self.fail("one signature", || {
                 format!(
@@ -147,7 +146,7 @@ impl TwoPhaseOracle {
             .signatures
             .iter()
             .filter(|(id, part)| self.keyring.verify(*id, &preimage, part));
-        good.map(|(id, _)| *id).collect::<BTreeSet<_>>().len() >= need
+        good.map(|(id, _)| *id).collect::<Set<_>>().len() >= need
     }
 }
 

@@ -305,7 +305,7 @@ impl TwoPhase {
         }
         let blocking = Self::quorum(cx.env()).blocking().need() as usize;
         let far = &mut self.live_mut(event).far;
-        let known = far.entry(vote.signer).or_insert(round);
+        let known = far.get_or_insert_with(vote.signer, || round);
         *known = round.max(*known);
         let mut rounds: Vec<Round> = far.values().copied().collect();
         rounds.sort_unstable_by_key(|round| core::cmp::Reverse(*round));

@@ -1,6 +1,5 @@
 //! Anti-entropy: every second, own votes again, one question to one peer, and forgetting what is no longer needed.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::config::{
@@ -10,6 +9,7 @@ use super::message::{Message, Proposal};
 use super::phase::EventPhase;
 use super::{Cx, Outcome, Timer, TwoPhase, commit};
 use crate::engine::To;
+use crate::ordered::Map;
 use crate::types::{Duration, Hash32, InstanceId, NodeId, Round};
 use crate::votes::{Vote, VoteKind};
 
@@ -21,7 +21,7 @@ pub(super) struct SyncState {
     /// Names that order: another life has another one.
     generation: u64,
     /// How far each peer's order was read: (its generation, place).
-    cursors: BTreeMap<NodeId, (u64, u64)>,
+    cursors: Map<NodeId, (u64, u64)>,
     /// Where the next tick goes on among open events, when there are more than one tick takes.
     next_open: Option<InstanceId>,
 }

@@ -1,6 +1,5 @@
 //! Building a template from a node's own view of the chain, and judging another's by it.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::config::{MAX_UTXOS_PER_PROPOSAL, TRANSACTION_FEE};
 use super::message::{Pskt, SigningEvent, UtxoInput};
 use crate::ledger::{OutPoint, Output, Script};
+use crate::ordered::{Map, Set};
 use crate::types::{Hash32, InstanceId};
 
 /// A fact: what changed on the chain as this node's own chain node sees it.
@@ -30,9 +30,9 @@ pub struct ChainFact {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ChainView {
     tip_score: u64,
-    utxos: BTreeMap<OutPoint, UtxoInput>,
+    utxos: Map<OutPoint, UtxoInput>,
     /// Confirmed transactions that no event here has claimed yet.
-    unclaimed: BTreeSet<Hash32>,
+    unclaimed: Set<Hash32>,
 }
 
 /// The most confirmed transactions that are remembered for events this node has not decided yet.
@@ -51,7 +51,7 @@ impl ChainView {
         for utxo in &fact.added {
             self.utxos.insert(utxo.outpoint, utxo.clone());
         }
-        self.unclaimed.extend(&fact.confirmed);
+        self.unclaimed.extend(fact.confirmed.iter().copied());
         while self.unclaimed.len() > UNCLAIMED_MAX {
             self.unclaimed.pop_first();
         }
@@ -85,12 +85,7 @@ impl ChainView {
     }
 
     /// Whether every input exists, lies deep enough, and is not promised to another event. (S0-24, S0-80)
-    pub fn validates(
-        &self,
-        pskt: &Pskt,
-        depth: u64,
-        reserved: &BTreeMap<OutPoint, InstanceId>,
-    ) -> bool {
+    pub fn validates(&self, pskt: &Pskt, depth: u64, reserved: &Map<OutPoint, InstanceId>) -> bool {
         self.has_inputs(pskt)
             && pskt.inputs.iter().all(|input| {
                 self.is_deep(input, depth)
@@ -114,7 +109,7 @@ impl ChainView {
         event: &SigningEvent,
         event_id: InstanceId,
         depth: u64,
-        reserved: &BTreeMap<OutPoint, InstanceId>,
+        reserved: &Map<OutPoint, InstanceId>,
     ) -> Option<Pskt> {
         let wanted = event.amount.checked_add(TRANSACTION_FEE)?;
         let start = OutPoint {
@@ -225,19 +220,19 @@ mod tests {
         let (event, id) = event(25);
         let one = view(vec![utxo(1, 20, 0), utxo(2, 20, 0), utxo(3, 20, 0)]);
         let pskt = one
-            .build_local_proposal(&event, id, 300, &BTreeMap::new())
+            .build_local_proposal(&event, id, 300, &Map::new())
             .unwrap();
         assert_eq!(
             Some(pskt.clone()),
             one.clone()
-                .build_local_proposal(&event, id, 300, &BTreeMap::new())
+                .build_local_proposal(&event, id, 300, &Map::new())
         );
         assert_eq!(pskt.transaction().fee(), Ok(TRANSACTION_FEE));
         assert_eq!(pskt.outputs[0].amount, 25);
-        assert!(one.validates(&pskt, 300, &BTreeMap::new()));
+        assert!(one.validates(&pskt, 300, &Map::new()));
         let other = view(vec![utxo(1, 20, 0), utxo(2, 21, 0), utxo(3, 20, 0)]);
         assert!(
-            !other.validates(&pskt, 300, &BTreeMap::new())
+            !other.validates(&pskt, 300, &Map::new())
                 || pskt.inputs.iter().all(|i| i.outpoint.txid.0[0] != 2)
         );
     }
@@ -247,19 +242,19 @@ mod tests {
         let (event, id) = event(25);
         let shallow = view(vec![utxo(1, 100, 701)]);
         assert_eq!(
-            shallow.build_local_proposal(&event, id, 300, &BTreeMap::new()),
+            shallow.build_local_proposal(&event, id, 300, &Map::new()),
             None
         );
         let deep = view(vec![utxo(1, 100, 700)]);
         let pskt = deep
-            .build_local_proposal(&event, id, 300, &BTreeMap::new())
+            .build_local_proposal(&event, id, 300, &Map::new())
             .unwrap();
-        assert!(!shallow.validates(&pskt, 300, &BTreeMap::new()));
-        let promised = BTreeMap::from([(pskt.inputs[0].outpoint, InstanceId::default())]);
+        assert!(!shallow.validates(&pskt, 300, &Map::new()));
+        let promised = Map::from([(pskt.inputs[0].outpoint, InstanceId::default())]);
         assert_eq!(deep.build_local_proposal(&event, id, 300, &promised), None);
         assert!(!deep.validates(&pskt, 300, &promised));
         assert_eq!(
-            view(vec![utxo(1, 25, 0)]).build_local_proposal(&event, id, 300, &BTreeMap::new()),
+            view(vec![utxo(1, 25, 0)]).build_local_proposal(&event, id, 300, &Map::new()),
             None,
             "no fee"
         );
@@ -269,7 +264,7 @@ mod tests {
     fn a_variant_is_another_template_that_pays_the_same() {
         let (event, id) = event(25);
         let pskt = view(vec![utxo(1, 100, 0)])
-            .build_local_proposal(&event, id, 300, &BTreeMap::new())
+            .build_local_proposal(&event, id, 300, &Map::new())
             .unwrap();
         let other = ChainView::variant(&pskt).unwrap();
         assert_ne!(pskt.template_hash(), other.template_hash());

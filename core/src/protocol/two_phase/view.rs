@@ -8,6 +8,7 @@ use super::phase::EventPhase;
 use super::{Cx, LOCKS_METER, Outcome, PROPOSALS_METER, TwoPhase};
 use crate::engine::Env;
 use crate::event::{Event, EventKind, Level};
+use crate::ordered::Map;
 use crate::types::{Hash32, InstanceId, NodeId, Round};
 use crate::view::{
     Choice, Field, Glance, InstanceView, Meter, NodeView, Segment, SegmentVote, ViewScope,
@@ -119,8 +120,7 @@ fn meter(
         Some(Outcome::Lock(certificate)) => Some(certificate),
         _ => None,
     };
-    let mut cast: alloc::collections::BTreeMap<NodeId, Option<Hash32>> =
-        alloc::collections::BTreeMap::new();
+    let mut cast: Map<NodeId, Option<Hash32>> = Map::new();
     let decided = certificate.map(|certificate| certificate.ballot.round);
     if let Some(live) = state.live.get(&event) {
         let newest = live
@@ -153,9 +153,9 @@ fn meter(
                 .map(|signer| (signer, certificate.ballot.value)),
         );
     }
-    let mut counts: alloc::collections::BTreeMap<Hash32, u64> = alloc::collections::BTreeMap::new();
+    let mut counts: Map<Hash32, u64> = Map::new();
     for value in cast.values().flatten() {
-        *counts.entry(*value).or_default() += 1;
+        *counts.get_or_default(*value) += 1;
     }
     let leading = counts
         .iter()

@@ -1,0 +1,108 @@
+//! What is derived from rows: rebuilt at a start, and what must hold between tables.
+
+use alloc::sync::Arc;
+
+use super::phase::EventPhase;
+use super::{Outcome, TwoPhase, abandon, commit};
+use crate::engine::Env;
+use crate::ordered::Set;
+use crate::store::RecoverError;
+use crate::types::{Hash32, InstanceId};
+
+impl TwoPhase {
+    /// Rebuilds what is derived from rows: votes of open events, promised outputs, the order of learning.
+    pub(super) fn rebuild(&mut self, env: &Env<Self>) -> Result<(), RecoverError> {
+        let inconsistent = |expected| Err(RecoverError::Inconsistent { expected });
+        for (event, row) in self.phases.iter() {
+            if !self.events.contains(event) {
+                return inconsistent("an event's body beside its phase");
+            }
+            if !self.index.contains(&(row.phase as u8, *event)) {
+                return inconsistent("the phase index to agree with the phase");
+            }
+            if row.phase.is_decided() && row.canonical_hash.is_none() {
+                return inconsistent("a decided event to have its template");
+            }
+        }
+        if self.index.len() != self.phases.len() {
+            return inconsistent("one phase index entry per event");
+        }
+        let open: Set<InstanceId> = self.open_events().into_iter().collect();
+        for ((event, round, proposer), stored) in self.proposals.iter() {
+            if open.contains(event) {
+                let live = Arc::make_mut(self.live.get_or_default(*event));
+                live.votes.add(stored.vote(*event, *round, *proposer));
+            }
+        }
+        for event in open {
+            let Some(row) = self.phases.get(&event) else {
+                continue;
+            };
+            if let Some((round, value)) = row.rounds.locked {
+                let lock = commit::lock_vote(env, event, round, value);
+                Arc::make_mut(self.live.get_or_default(event))
+                    .votes
+                    .add(lock);
+            }
+            if row.withdrawn {
+                let abandon = abandon::abandon_vote(env, event);
+                Arc::make_mut(self.live.get_or_default(event))
+                    .votes
+                    .add(abandon);
+            }
+            let claimed = row.canonical_hash.or(row.own_proposal_hash);
+            if let Some(hash) = claimed {
+                self.reserve(event, hash);
+            }
+        }
+        self.sync.learned = self.events.iter().map(|(event, _)| *event).collect();
+        Ok(())
+    }
+
+    /// Promises a template's inputs to its event.
+    pub(super) fn reserve(&mut self, event: InstanceId, template: Hash32) {
+        if let Some(pskt) = self.templates.get(&(event, template)) {
+            for input in &pskt.inputs {
+                self.reserved.get_or_insert_with(input.outpoint, || event);
+            }
+        }
+    }
+
+    /// Takes back what was promised to an event.
+    pub(super) fn unreserve(&mut self, event: InstanceId) {
+        self.reserved.retain(|_, by| *by != event);
+    }
+
+    /// What must hold between tables, beyond what types say.
+    pub(super) fn assert_consistent(&self) {
+        for (event, row) in self.phases.iter() {
+            assert!(
+                self.index.contains(&(row.phase as u8, *event)),
+                "the index follows the phase"
+            );
+            assert_eq!(
+                row.phase.is_decided(),
+                row.canonical_hash.is_some(),
+                "decided means a template"
+            );
+            if let Some(signed) = self.signatures.get(event) {
+                assert_eq!(
+                    Some(*signed),
+                    row.canonical_hash,
+                    "only the decided template is signed"
+                );
+            }
+            if let Some(Outcome::Abandon(_)) = self.outcomes.get(event) {
+                assert_eq!(
+                    row.phase,
+                    EventPhase::Abandoned,
+                    "an AbandonCert ends the event"
+                );
+            }
+            assert!(
+                !(row.withdrawn && row.rounds.locked.is_some()),
+                "only a node that never locked withdraws"
+            );
+        }
+    }
+}
