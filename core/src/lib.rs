@@ -32,6 +32,7 @@ pub mod entropy;
 pub mod envelope;
 pub mod environment;
 pub mod event;
+pub mod explore;
 pub mod ledger;
 pub mod narrate;
 pub mod oracle;
