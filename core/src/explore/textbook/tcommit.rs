@@ -70,9 +70,10 @@ impl Model for TCommit {
     }
 
     fn properties(&self) -> &[Property<Self>] {
-        const ALL: &[Property<TCommit>] = &[Property::always("consistent", |_, state| {
-            !(state.contains(&Manager::Committed) && state.contains(&Manager::Aborted))
-        })];
+        const ALL: &[Property<TCommit>] =
+            &[Property::always("consistent", |_, state: &Vec<Manager>| {
+                !(state.contains(&Manager::Committed) && state.contains(&Manager::Aborted))
+            })];
         ALL
     }
 }
