@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::{Crypto, Keyring, Member, Signer, Transcript};
 use crate::entropy::Entropy;
 use crate::event::{Event, Level, Record};
+use crate::flaw::{Flaw, FlawSet};
 use crate::ordered::{Map, Set};
 use crate::store::{AnyTable, RecoverError, Rows, TableSpec};
 use crate::types::{ClientId, Duration, GroupId, Hash32, InstanceId, NodeId, Round, Time};
@@ -63,15 +64,24 @@ pub trait Protocol: Clone + Debug + Eq + Hash + Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// Its tables.
     const TABLES: &'static [TableSpec];
+    /// The flaws of its source document, in the order of their ids.
+    const FLAWS: &'static [Flaw] = &[];
+    /// Whether the rules of the source document can be had.
+    const HAS_AS_WRITTEN: bool = false;
 
     /// Instance kinds, phases, legal transitions and message kinds, for drawing and for asserting.
     fn spec() -> &'static Spec;
 
-    /// Whether the parameters make sense for this membership. Called before a node is built.
+    /// Whether the parameters make sense for this membership under these rules. Called before a node is built.
     ///
     /// # Errors
     /// A sentence that says which key is wrong and what was expected.
-    fn check_config(config: &Self::Config, members: &[Member]) -> Result<(), String>;
+    fn check_config(
+        config: &Self::Config,
+        members: &[Member],
+        rules: RuleSet,
+        flaws: FlawSet,
+    ) -> Result<(), String>;
 
     /// Rebuilds the state from a node's rows; an empty store gives the initial state.
     ///
@@ -95,6 +105,9 @@ pub trait Protocol: Clone + Debug + Eq + Hash + Send + Sync + Sized + 'static {
 
     /// How a message is drawn in flight.
     fn describe(message: &Self::Message) -> MessageInfo;
+
+    /// What a timer is for: how it is told, and whether a round bounds it.
+    fn timer_info(timer: &Self::Timer) -> TimerInfo;
 
     /// What one node shows at a glance; small enough for 10,000 of them.
     fn glance(&self) -> Glance;
@@ -166,6 +179,17 @@ pub struct MessageInfo {
     pub value: Option<Hash32>,
 }
 
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerInfo {
+    /// In one or two words, such as `round` or `retry`.
+    pub name: &'static str,
+    /// The instance it belongs to, if any.
+    pub instance: Option<InstanceId>,
+    /// The round it belongs to; `None` for housekeeping, such as the tick of anti-entropy.
+    pub round: Option<Round>,
+}
+
 /// Which rules are in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -194,6 +218,8 @@ pub struct Genesis {
     pub protocol: u8,
     /// Rules.
     pub rules: RuleSet,
+    /// Flaws of the source document that are restored on top of hardened rules, by id; none in a network that means it.
+    pub flaws: Vec<String>,
     /// How messages are signed.
     pub crypto: Crypto,
     /// Separates clusters that are otherwise alike.
@@ -207,7 +233,7 @@ pub struct Genesis {
 impl Genesis {
     /// The hash that binds every signature to this cluster.
     pub fn hash(&self) -> Hash32 {
-        Transcript::new("phaselab 2026-11 genesis v1")
+        Transcript::new("phaselab 2026-11 genesis v2")
             .bytes(&crate::codec::encode(self))
             .finish()
     }
@@ -220,6 +246,8 @@ pub struct Env<P: Protocol> {
     pub id: NodeId,
     /// Rules in force.
     pub rules: RuleSet,
+    /// Flaws that are restored.
+    pub flaws: FlawSet,
     /// Hash of the genesis.
     pub genesis: Hash32,
     /// The members.
@@ -235,6 +263,7 @@ impl<P: Protocol> Clone for Env<P> {
         Env {
             id: self.id,
             rules: self.rules,
+            flaws: self.flaws,
             genesis: self.genesis,
             keyring: self.keyring.clone(),
             config: self.config.clone(),
@@ -247,6 +276,11 @@ impl<P: Protocol> Env<P> {
     /// All members in id order.
     pub fn members(&self) -> &[NodeId] {
         self.keyring.ids()
+    }
+
+    /// Whether the rules are hardened, with no flaw restored: only then does a protocol assert its invariants.
+    pub fn is_hardened(&self) -> bool {
+        self.rules == RuleSet::Hardened && self.flaws.is_empty()
     }
 
     /// The members but this one.
@@ -316,6 +350,11 @@ impl<T: Copy + Ord> Timers<T> {
         self.queue.remove(&(at, timer));
         self.at.remove(&timer);
         Some(timer)
+    }
+
+    /// The timers that are armed, in order.
+    pub(crate) fn armed(&self) -> impl Iterator<Item = T> + '_ {
+        self.at.iter().map(|(timer, _)| *timer)
     }
 
     pub(crate) fn is_set(&self, timer: &T) -> bool {

@@ -22,12 +22,18 @@ use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::hash::Hash;
 
+use crate::scenario::Scenario;
+
+pub mod cluster;
 pub mod fingerprint;
 mod graph;
+mod memo;
+mod minimize;
 mod search;
 pub mod textbook;
 mod walks;
 
+pub use minimize::minimize;
 pub use search::{Expanded, Limits, Progress, Saved, Search};
 pub use walks::{depth_first, random_walks};
 
@@ -53,6 +59,13 @@ pub trait Model: Sync {
     /// What should hold, in the order in which violations are reported.
     fn properties(&self) -> &[Property<Self>];
 
+    /// The first invariant that a state breaks.
+    fn broken(&self, state: &Self::State) -> Option<&'static str> {
+        let mut invariants = self.properties().iter();
+        let broken = invariants.find(|p| p.when == When::Always && !(p.holds)(self, state));
+        broken.map(|property| property.name)
+    }
+
     /// Whether the search goes on from this state. A state outside is counted and checked, and not expanded.
     fn within(&self, _state: &Self::State) -> bool {
         true
@@ -68,6 +81,24 @@ pub trait Model: Sync {
     fn describe(&self, action: &Self::Action) -> String {
         alloc::format!("{action:?}")
     }
+
+    /// What happens in an action, a line for each step.
+    fn tell(&self, action: &Self::Action) -> Vec<String> {
+        Vec::from([self.describe(action)])
+    }
+
+    /// The scenario in which exactly these actions happen, for models that the simulator can run too.
+    fn play(&self, _steps: &[Self::Action]) -> Option<Scenario> {
+        None
+    }
+}
+
+/// Something that can be done with any model.
+pub trait Visitor {
+    /// What comes of it.
+    type Out;
+    /// Does it.
+    fn visit<M: Model + 'static>(self, model: M) -> Self::Out;
 }
 
 /// What should hold of a model.

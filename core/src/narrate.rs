@@ -4,8 +4,10 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::event::{Event, EventKind};
+use crate::scenario::{Act, CrashPoint, DiskFault, Selector};
 use crate::types::NodeId;
 use crate::view::Spec;
 
@@ -128,15 +130,25 @@ pub fn sentence(spec: &Spec, node: NodeId, event: &Event, letter: Option<&str>) 
         EventKind::QuorumReached(meter) => format!("{who} counts {}.", count(of(meter))),
         EventKind::Locked => format!("{who} counts {} and locks {value}.", count(of(0))),
         EventKind::Signed => format!("{who} signs {value}, once."),
+        // Without a threshold there is no proof, but somebody's word or count.
+        EventKind::Decided if event.need == 0 => {
+            format!("{who} saw enough proposals for {value} and commits it.")
+        }
         EventKind::Decided => format!("{who} counts {}, commits.", count(of(1))),
         EventKind::Withdrew => {
             format!("{who} withdraws: its retries are over and it never locked.")
+        }
+        EventKind::Abandoned if event.need == 0 => {
+            format!("{who} gives up: its retries are over; abandoned.")
         }
         EventKind::Abandoned => {
             format!(
                 "{who} holds {} of {} withdrawals (needs {}): abandoned.",
                 event.have, event.total, event.need
             )
+        }
+        EventKind::FastForwarded if event.need == 0 => {
+            format!("{who} believes that {value} is committed and commits it.")
         }
         EventKind::FastForwarded => {
             format!(
@@ -176,5 +188,89 @@ fn value_text(event: &Event, letter: Option<&str>) -> String {
         (Some(letter), _) => String::from(letter),
         (None, Some(value)) => format!("{}", value.short()),
         (None, None) => String::from("nil"),
+    }
+}
+
+/// What is done to a run, as a sentence without its end.
+pub fn act(act: &Act) -> String {
+    let list = |nodes: &[NodeId]| {
+        let names: Vec<String> = nodes.iter().map(|node| format!("{}", node.0)).collect();
+        names.join(", ")
+    };
+    let which = |select: &Selector| {
+        let mut text = select
+            .kind
+            .clone()
+            .unwrap_or_else(|| String::from("a message"));
+        if let Some(round) = select.round {
+            text.push_str(&format!(" of round {}", round.0));
+        }
+        if let Some(from) = select.from {
+            text.push_str(&format!(" from node {}", from.0));
+        }
+        if let Some(to) = select.to {
+            text.push_str(&format!(" to node {}", to.0));
+        }
+        if let Some(nth) = select.nth.filter(|nth| *nth > 1) {
+            text.push_str(&format!(", number {nth} of them"));
+        }
+        text
+    };
+    match act {
+        Act::Submit { to, .. } if to.is_empty() => String::from("a client asks"),
+        Act::Submit { to, .. } => format!("a client asks node {}", list(to)),
+        Act::Crash { node, when } => {
+            let when = match when {
+                CrashPoint::BetweenSteps => "now",
+                CrashPoint::BeforeHandling => "when its next input arrives",
+                CrashPoint::AfterPersist => "when its next write is durable, before it sends",
+            };
+            format!("node {} crashes {when}", node.0)
+        }
+        Act::Restart { node } => format!("node {} restarts from its store", node.0),
+        Act::Partition { groups } => {
+            let groups: Vec<String> = groups.iter().map(|group| list(group)).collect();
+            format!("the network is cut: {}", groups.join(" | "))
+        }
+        Act::Heal => String::from("the network heals"),
+        Act::Link(link) => {
+            let end = |node: Option<NodeId>| {
+                node.map_or_else(|| String::from("all"), |node| format!("node {}", node.0))
+            };
+            format!(
+                "the link from {} to {} changes",
+                end(link.from),
+                end(link.to)
+            )
+        }
+        Act::Drop(select) => format!("lost: {}", which(select)),
+        Act::Delay { select, by_ms } => format!("late by {by_ms} ms: {}", which(select)),
+        Act::Duplicate(select) => format!("twice: {}", which(select)),
+        Act::Corrupt(select) => format!("corrupted: {}", which(select)),
+        Act::Deliver(select) => format!("arrives: {}", which(select)),
+        Act::Fire {
+            node, timer, round, ..
+        } => {
+            let round = round.map_or_else(String::new, |round| format!(" of round {}", round.0));
+            format!("node {}: its {timer} timer{round} fires", node.0)
+        }
+        Act::Byzantine { node, behaviour } => {
+            format!("node {} lies from now on ({behaviour:?})", node.0)
+        }
+        Act::Fact {
+            node: Some(node), ..
+        } => format!("node {} sees another world", node.0),
+        Act::Fact { node: None, .. } => String::from("the world changes"),
+        Act::Disk { node, fault } => match fault {
+            DiskFault::Lose => format!("node {} loses its disk", node.0),
+            DiskFault::Fail => format!("node {}: writes fail from now on", node.0),
+        },
+        Act::Skew {
+            node,
+            rate_permille,
+        } => format!(
+            "node {}: its clock runs at {rate_permille} permille",
+            node.0
+        ),
     }
 }

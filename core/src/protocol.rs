@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::crypto::{Crypto, Member, Signer};
-use crate::engine::{Env, Genesis, Protocol, RuleSet, Wire};
+use crate::engine::{Env, Genesis, Protocol, Wire};
 use crate::entropy::Prng;
 use crate::environment::Environment;
+use crate::flaw::{self, Flaw};
+use crate::museum::Exhibit;
 use crate::oracle::Oracle;
 use crate::replica::{self, BuildError, Node, Replica};
 use crate::scenario::{Scenario, member_seed};
@@ -27,6 +29,9 @@ pub trait Simulated: Protocol {
     type Setting: Wire + Default;
     /// What an intervention does to the world outside: `fact = { ... }`.
     type Change: Wire;
+
+    /// Its room of the museum: what shows each flaw of its document that can be restored.
+    const MUSEUM: &'static [Exhibit] = &[];
 
     /// The world outside at genesis.
     fn environment(setting: &Self::Setting, genesis: &Genesis, seed: u64) -> Box<dyn Environment>;
@@ -115,6 +120,16 @@ impl ProtocolKind {
         with_protocol!(self, P => P::spec())
     }
 
+    /// The flaws of its source document.
+    pub fn flaws(self) -> &'static [Flaw] {
+        with_protocol!(self, P => P::FLAWS)
+    }
+
+    /// Its room of the museum.
+    pub fn museum(self) -> &'static [Exhibit] {
+        with_protocol!(self, P => <P as Simulated>::MUSEUM)
+    }
+
     /// Its tables, for stores that name theirs.
     pub fn tables(self) -> &'static [TableSpec] {
         with_protocol!(self, P => P::TABLES)
@@ -181,22 +196,11 @@ impl ProtocolKind {
     /// # Errors
     /// Which key is wrong and what was expected.
     pub fn check(self, scenario: &Scenario) -> Result<(), String> {
-        if let Some(flaw) = scenario.flaws.first() {
-            return Err(alloc::format!(
-                "flaws: {} has no switchable flaw \"{flaw}\"",
-                self.name()
-            ));
-        }
-        if scenario.rules == RuleSet::AsWritten {
-            return Err(alloc::format!(
-                "rules = \"as-written\": {} has hardened rules only",
-                self.name()
-            ));
-        }
         let members = members(scenario.crypto, &scenario.groups);
         with_protocol!(self, P => {
             let config = codec::decode(&scenario.config).map_err(|_| String::from("config is not of this protocol"))?;
-            P::check_config(&config, &members)?;
+            let flaws = flaw::check::<P>(scenario.rules, &scenario.flaws)?;
+            P::check_config(&config, &members, scenario.rules, flaws)?;
             let setting = codec::decode(&scenario.environment).map_err(|_| String::from("chain is not of this protocol"))?;
             P::check_setting(&setting)
         })
@@ -267,6 +271,7 @@ pub fn simulated_genesis(scenario: &Scenario) -> Genesis {
     Genesis {
         protocol: scenario.protocol.tag(),
         rules: scenario.rules,
+        flaws: scenario.flaws.clone(),
         crypto: scenario.crypto,
         name: String::from("simulated"),
         members: members(scenario.crypto, &scenario.groups),

@@ -21,6 +21,18 @@ impl Quorum {
         }
     }
 
+    /// A threshold that nobody reaches, as an unchecked parameter gives one. Any member blocks it.
+    ///
+    /// # Panics
+    /// If there is no weight.
+    pub const fn out_of_reach(total: u128) -> Quorum {
+        assert!(total > 0, "a weight that exists");
+        Quorum {
+            need: total + 1,
+            total,
+        }
+    }
+
     /// More than half of `members`: any two such quorums share a member. For crash faults.
     ///
     /// # Panics
@@ -59,8 +71,9 @@ impl Quorum {
 
     /// What blocks every other quorum from forming: with this much withdrawn, `need` can no longer be reached.
     pub const fn blocking(self) -> Quorum {
+        let rest = self.total.saturating_sub(self.need - 1);
         Quorum {
-            need: self.total - self.need + 1,
+            need: if rest == 0 { 1 } else { rest },
             total: self.total,
         }
     }

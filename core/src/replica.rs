@@ -21,11 +21,12 @@ use core::fmt;
 use crate::codec;
 use crate::crypto::{Keyring, KeyringError, Signer};
 use crate::engine::{
-    Context, Effects, Env, Genesis, Input, MessageInfo, Opened, Protocol, Timers, To,
+    Context, Effects, Env, Genesis, Input, MessageInfo, Opened, Protocol, TimerInfo, Timers, To,
 };
 use crate::entropy::Prng;
 use crate::envelope::{self, Header, Refusal, ReplayWindow};
 use crate::event::{Event, EventKind, Level, Record};
+use crate::flaw;
 use crate::ordered::Map;
 use crate::store::{AnyTable, Durable, META, RecoverError, Rows, WriteBatch};
 use crate::types::{ClientId, Incarnation, NodeId, Round, Time};
@@ -63,6 +64,12 @@ pub trait Replica: Send + Sync {
     fn open(&self, packet: &[u8]) -> Result<Opened, Refusal>;
     /// Handles a packet that was opened, or counts the refusal.
     fn receive(&mut self, now: Time, packet: Result<&Opened, Refusal>) -> Output;
+    /// Handles a packet that may have been handled before, as if it had been sent again.
+    fn receive_again(&mut self, now: Time, packet: &Opened) -> Output;
+    /// The timers that are armed, in the order in which [`Replica::fire`] numbers them.
+    fn armed(&self) -> Vec<TimerInfo>;
+    /// Fires an armed timer, due or not.
+    fn fire(&mut self, now: Time, armed: usize) -> Output;
     /// Handles a client's request: the bytes of the protocol's `Request`.
     fn request(&mut self, now: Time, client: ClientId, number: u64, request: &[u8]) -> Output;
     /// Handles a fact: the bytes of the protocol's `Fact`.
@@ -372,6 +379,25 @@ impl<P: Protocol> Node<P> {
         envelope::seal(&header, &codec::encode(message), &self.env.signer).into()
     }
 
+    fn heard(&self, packet: &Opened) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.level >= Level::Full {
+            let info = &packet.info;
+            let kind = EventKind::MessageDelivered(info.kind);
+            let event = Event::new(kind, info.instance, info.round);
+            events.push(event.value(info.value).peer(packet.from));
+        }
+        events
+    }
+
+    fn timeout(&mut self, now: Time, timer: P::Timer) -> Output {
+        let mut events = Vec::new();
+        if self.level >= Level::Full {
+            events.push(Event::new(EventKind::TimerFired, None, Round(0)));
+        }
+        self.step(now, Input::Timeout(timer), events)
+    }
+
     fn refuse(&mut self, why: &Refusal) -> Output {
         self.count_refusal(why.name());
         let mut events = Vec::new();
@@ -479,26 +505,31 @@ impl<P: Protocol> Replica for Node<P> {
         match admitted {
             Err(why) => self.refuse(&why),
             Ok((opened, message)) => {
-                let mut events = Vec::new();
-                if self.level >= Level::Full {
-                    let info = &opened.info;
-                    let kind = EventKind::MessageDelivered(info.kind);
-                    events.push(
-                        Event::new(kind, info.instance, info.round)
-                            .value(info.value)
-                            .peer(opened.from),
-                    );
-                }
-                self.step(
-                    now,
-                    Input::Message {
-                        from: opened.from,
-                        message,
-                    },
-                    events,
-                )
+                let from = opened.from;
+                self.step(now, Input::Message { from, message }, self.heard(opened))
             }
         }
+    }
+
+    fn receive_again(&mut self, now: Time, packet: &Opened) -> Output {
+        let Some(message) = packet.message::<P>() else {
+            return self.refuse(&Refusal::Malformed(codec::CodecError::Malformed));
+        };
+        let from = packet.from;
+        self.step(now, Input::Message { from, message }, self.heard(packet))
+    }
+
+    fn armed(&self) -> Vec<TimerInfo> {
+        let armed = self.timers.armed();
+        armed.map(|timer| P::timer_info(&timer)).collect()
+    }
+
+    fn fire(&mut self, now: Time, armed: usize) -> Output {
+        let Some(timer) = self.timers.armed().nth(armed) else {
+            return self.idle(Vec::new());
+        };
+        self.timers.cancel(&timer);
+        self.timeout(now, timer)
     }
 
     fn request(&mut self, now: Time, client: ClientId, number: u64, request: &[u8]) -> Output {
@@ -526,13 +557,7 @@ impl<P: Protocol> Replica for Node<P> {
     fn tick(&mut self, now: Time) -> Output {
         match self.timers.pop_due(now) {
             None => self.idle(Vec::new()),
-            Some(timer) => {
-                let mut events = Vec::new();
-                if self.level >= Level::Full {
-                    events.push(Event::new(EventKind::TimerFired, None, Round(0)));
-                }
-                self.step(now, Input::Timeout(timer), events)
-            }
+            Some(timer) => self.timeout(now, timer),
         }
     }
 
@@ -602,10 +627,12 @@ pub fn env<P: Protocol>(
     let keyring = Keyring::new(genesis.crypto, &genesis.members).map_err(BuildError::Keyring)?;
     let config: P::Config = codec::decode(&genesis.config)
         .map_err(|_| BuildError::Config("not of this protocol".into()))?;
-    P::check_config(&config, &genesis.members).map_err(BuildError::Config)?;
+    let flaws = flaw::check::<P>(genesis.rules, &genesis.flaws).map_err(BuildError::Config)?;
+    P::check_config(&config, &genesis.members, genesis.rules, flaws).map_err(BuildError::Config)?;
     let shared = Env {
         id,
         rules: genesis.rules,
+        flaws,
         genesis: genesis.hash(),
         keyring: Arc::new(keyring),
         config: Arc::new(config),

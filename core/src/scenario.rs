@@ -12,13 +12,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::crypto::Crypto;
 use crate::engine::{Protocol, RuleSet};
-use crate::protocol::ProtocolKind;
+use crate::protocol::{ProtocolKind, simulated_genesis};
 use crate::types::{GroupId, Hash32, NodeId, Round, Time};
+use crate::view::Spec;
 
 mod builtin;
+mod script;
 mod text;
 
 pub use builtin::{Builtin, builtin, find};
+pub use script::{keep, script};
 pub use text::{from_toml, parse, parse_part};
 
 /// The most nodes that a scenario may have.
@@ -45,6 +48,8 @@ pub struct Scenario {
     pub seed: u64,
     /// When the run ends.
     pub until: Time,
+    /// Who says what happens next.
+    pub schedule: Schedule,
     /// How messages are signed.
     pub crypto: Crypto,
     /// How messages travel.
@@ -78,6 +83,7 @@ impl Scenario {
             groups: vec![GroupId(0); usize::from(nodes)],
             seed: 7,
             until: Time::from_ms(60_000),
+            schedule: Schedule::default(),
             crypto: Crypto::Ed25519,
             network: Network::default(),
             disk: Disk::default(),
@@ -87,6 +93,15 @@ impl Scenario {
             expectations: Vec::new(),
             view: ViewHints::default(),
             source: String::new(),
+        }
+    }
+
+    /// The rules of this run.
+    pub fn in_force(&self) -> InForce {
+        match self.rules {
+            RuleSet::AsWritten => InForce::AsWritten,
+            RuleSet::Hardened if self.flaws.is_empty() => InForce::Hardened,
+            RuleSet::Hardened => InForce::Flawed,
         }
     }
 
@@ -113,11 +128,28 @@ impl Scenario {
         });
     }
 
-    /// Checks what does not depend on where it was read from: ids, shares, groups, the protocol's parameters.
+    /// Checks what does not depend on where it was read from: ids, shares, groups, the protocol's parameters, and
+    /// whether what is done and expected can be.
     ///
     /// # Errors
     /// What is impossible, and what was expected.
     pub fn check(&self) -> Result<(), String> {
+        self.check_at().map_err(|(_, message)| message)
+    }
+
+    /// The same; of an impossible intervention the place is told too.
+    fn check_at(&self) -> Result<(), (Option<usize>, String)> {
+        self.check_setup().map_err(|message| (None, message))?;
+        self.check_interventions()
+            .map_err(|(place, message)| (Some(place), message))?;
+        self.expectations
+            .iter()
+            .try_for_each(|entry| entry.check(self))
+            .and_then(|()| self.check_invariants())
+            .map_err(|message| (None, message))
+    }
+
+    fn check_setup(&self) -> Result<(), String> {
         if self.nodes == 0 || self.nodes > NODES_MAX {
             return Err(format!("nodes = {}: expected 1 to {NODES_MAX}", self.nodes));
         }
@@ -128,18 +160,101 @@ impl Scenario {
                 self.nodes
             ));
         }
+        if self.until > Time::from_ms(UNTIL_MS_MAX) {
+            return Err(format!(
+                "until_ms: expected at most {UNTIL_MS_MAX}, 366 days of virtual time"
+            ));
+        }
         self.network.check()?;
+        for link in &self.network.link {
+            for (key, end) in [("from", link.from), ("to", link.to)] {
+                if let Some(id) = end.filter(|id| id.0 == 0 || id.0 > self.nodes) {
+                    return Err(format!(
+                        "network.link: {key} = {}: expected 1 to {}",
+                        id.0, self.nodes
+                    ));
+                }
+            }
+        }
         let [low, high] = self.disk.latency_us;
         check_span("disk.latency_us", low, high, SPAN_MS_MAX * 1_000)?;
-        self.interventions
-            .iter()
-            .try_for_each(|entry| entry.act.check(self.nodes))?;
-        self.expectations
-            .iter()
-            .try_for_each(|entry| entry.check(self))?;
         self.protocol.check(self)
     }
+
+    /// Refuses what can never be done; the setup is sound.
+    fn check_interventions(&self) -> Result<(), (usize, String)> {
+        let spec = self.protocol.spec();
+        let entries = || self.interventions.iter().enumerate();
+        for (place, entry) in entries() {
+            let possible = entry.act.check(self.nodes, spec);
+            possible.map_err(|message| (place, message))?;
+        }
+        let lost: Vec<(At, usize, NodeId)> = entries()
+            .filter_map(|(place, entry)| match entry.act {
+                Act::Disk {
+                    node,
+                    fault: DiskFault::Lose,
+                } => Some((entry.at, place, node)),
+                _ => None,
+            })
+            .collect();
+        // Which of a time and a step comes first is known only in the run.
+        let is_alike = |a: At, b: At| core::mem::discriminant(&a) == core::mem::discriminant(&b);
+        let mut world = None;
+        for (place, entry) in entries() {
+            match &entry.act {
+                Act::Restart { node } => {
+                    let is_gone = lost.iter().any(|(at, before, of)| {
+                        of == node && is_alike(*at, entry.at) && (*at, *before) < (entry.at, place)
+                    });
+                    if is_gone {
+                        let message = format!(
+                            "restart: node {} lost its disk before, and its key with it; it cannot come back",
+                            node.0
+                        );
+                        return Err((place, message));
+                    }
+                }
+                // Asked of a world at genesis: whether a change is possible depends on its settings alone.
+                Act::Fact { node, change } => world
+                    .get_or_insert_with(|| self.protocol.environment(self))
+                    .change(Time::ZERO, *node, change)
+                    .map_err(|message| (place, message))?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses invariants that nobody watches.
+    fn check_invariants(&self) -> Result<(), String> {
+        let mut named = self
+            .expectations
+            .iter()
+            .filter_map(|entry| entry.invariant.as_deref())
+            .peekable();
+        if named.peek().is_none() {
+            return Ok(());
+        }
+        let cluster = self
+            .protocol
+            .cluster(&simulated_genesis(self))
+            .map_err(|error| error.to_string())?;
+        let oracle = cluster.oracle();
+        let verdicts = oracle.verdicts().into_iter().chain(oracle.liveness());
+        let known: Vec<&str> = verdicts.map(|verdict| verdict.name).collect();
+        match named.find(|name| !known.contains(name)) {
+            Some(name) => Err(format!(
+                "expect: {}",
+                text::unknown_word("invariant", name, &known)
+            )),
+            None => Ok(()),
+        }
+    }
 }
+
+/// The longest run: 366 days.
+const UNTIL_MS_MAX: u64 = 366 * 86_400_000;
 
 /// The longest time that a message or a write may take: a day.
 const SPAN_MS_MAX: u64 = 86_400_000;
@@ -314,6 +429,19 @@ pub enum Act {
     Duplicate(Selector),
     /// Messages that match arrive with a flipped bit.
     Corrupt(Selector),
+    /// A message that was sent arrives. In manual schedules only.
+    Deliver(Selector),
+    /// An armed timer fires. In manual schedules only.
+    Fire {
+        /// Whose.
+        node: NodeId,
+        /// Its name, as the protocol tells it.
+        timer: String,
+        /// Its round.
+        round: Option<Round>,
+        /// Its instance, by name.
+        instance: Option<String>,
+    },
     /// A node lies from now on.
     Byzantine {
         /// Which.
@@ -358,6 +486,8 @@ impl Act {
             Act::Delay { .. } => "delay",
             Act::Duplicate(_) => "duplicate",
             Act::Corrupt(_) => "corrupt",
+            Act::Deliver(_) => "deliver",
+            Act::Fire { .. } => "fire",
             Act::Byzantine { .. } => "byzantine",
             Act::Fact { .. } => "fact",
             Act::Disk { .. } => "disk",
@@ -365,16 +495,17 @@ impl Act {
         }
     }
 
-    /// Checks that the nodes it names exist.
+    /// Checks that the nodes and messages that it names exist, and that its numbers make sense.
     ///
     /// # Errors
     /// What is impossible, and what was expected.
-    pub fn check(&self, nodes: u16) -> Result<(), String> {
+    pub fn check(&self, nodes: u16, spec: &Spec) -> Result<(), String> {
         let named: Vec<NodeId> = match self {
             Act::Submit { to, .. } => to.clone(),
             Act::Crash { node, .. }
             | Act::Restart { node }
             | Act::Byzantine { node, .. }
+            | Act::Fire { node, .. }
             | Act::Disk { node, .. }
             | Act::Skew { node, .. } => vec![*node],
             Act::Fact { node, .. } => node.iter().copied().collect(),
@@ -383,7 +514,8 @@ impl Act {
             Act::Drop(select)
             | Act::Delay { select, .. }
             | Act::Duplicate(select)
-            | Act::Corrupt(select) => select.from.into_iter().chain(select.to).collect(),
+            | Act::Corrupt(select)
+            | Act::Deliver(select) => select.from.into_iter().chain(select.to).collect(),
             Act::Heal => Vec::new(),
         };
         if let Some(unknown) = named.iter().find(|id| id.0 == 0 || id.0 > nodes) {
@@ -393,18 +525,53 @@ impl Act {
                 unknown.0
             ));
         }
-        if let Act::Skew { rate_permille, .. } = self
-            && !(100..=10_000).contains(rate_permille)
-        {
-            return Err(format!(
-                "skew: rate_permille = {rate_permille}; expected 100 to 10000"
-            ));
+        match self {
+            Act::Skew { rate_permille, .. } if !(100..=10_000).contains(rate_permille) => Err(
+                format!("skew: rate_permille = {rate_permille}; expected 100 to 10000"),
+            ),
+            Act::Link(link) => link.check("link"),
+            Act::Partition { groups } => {
+                let mut named: Vec<NodeId> = groups.iter().flatten().copied().collect();
+                named.sort_unstable();
+                if named.is_empty() {
+                    return Err(
+                        "partition: no group names a node; expected at least one".to_string()
+                    );
+                }
+                match named.windows(2).find(|pair| pair[0] == pair[1]) {
+                    Some(twice) => Err(format!(
+                        "partition: node {} is named twice; expected it in one group",
+                        twice[0].0
+                    )),
+                    None => Ok(()),
+                }
+            }
+            Act::Delay { by_ms, .. } if *by_ms > SPAN_MS_MAX => Err(format!(
+                "delay: by_ms = {by_ms}: expected at most {SPAN_MS_MAX}"
+            )),
+            Act::Drop(select)
+            | Act::Delay { select, .. }
+            | Act::Duplicate(select)
+            | Act::Corrupt(select)
+            | Act::Deliver(select) => select
+                .check(spec)
+                .map_err(|message| format!("{}: {message}", self.name())),
+            _ => Ok(()),
         }
-        if let Act::Link(link) = self {
-            link.check("link")?;
-        }
-        Ok(())
     }
+}
+
+/// Who says what happens next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// The clock: messages arrive after their latency, timers fire when they are due.
+    #[default]
+    Timed,
+    /// The scenario: a message arrives when it says `deliver`, a timer fires when it says `fire`, and not otherwise. A
+    /// message can be delivered again and again, and the world outside stands still: as in the checker, whose
+    /// counterexamples are such scenarios.
+    Manual,
 }
 
 /// The point of a step at which a node stops.
@@ -478,6 +645,22 @@ pub struct Selector {
     pub nth: Option<u32>,
 }
 
+impl Selector {
+    fn check(&self, spec: &Spec) -> Result<(), String> {
+        if self.nth == Some(0) {
+            return Err("nth = 0: expected at least 1".to_string());
+        }
+        let Some(kind) = self.kind.as_deref() else {
+            return Ok(());
+        };
+        let known: Vec<&str> = spec.messages.iter().map(|known| known.name).collect();
+        if known.contains(&kind) {
+            return Ok(());
+        }
+        Err(text::unknown_word("kind", kind, &known))
+    }
+}
+
 /// What should come of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -501,7 +684,19 @@ pub struct Expectation {
     /// Whether it holds.
     pub holds: Option<bool>,
     /// Only under these rules.
-    pub rules: Option<RuleSet>,
+    pub rules: Option<InForce>,
+}
+
+/// The rules of a run, as expectations tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InForce {
+    /// Hardened rules, with no flaw restored.
+    Hardened,
+    /// The rules of the source document.
+    AsWritten,
+    /// Hardened rules with a flaw restored.
+    Flawed,
 }
 
 impl Expectation {

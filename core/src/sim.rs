@@ -479,7 +479,7 @@ impl Sim {
     /// # Errors
     /// What is impossible.
     pub fn intervene(&mut self, act: Act) -> Result<(), String> {
-        act.check(self.scenario.nodes)?;
+        act.check(self.scenario.nodes, self.spec())?;
         self.apply_due();
         self.by_hand.push(Intervention {
             at: At::Step(self.steps),

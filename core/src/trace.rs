@@ -13,7 +13,7 @@ use crate::sim::Sim;
 use crate::types::Hash32;
 
 /// The trace format that this core writes and reads.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 
 /// The core's version, recorded in each trace.
 pub const CORE_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -22,6 +22,9 @@ pub const CORE_VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const DIGEST_STEPS: u64 = 1_024;
 
 const MAGIC: &[u8; 8] = b"phaselab";
+
+/// The length of the digest at the end of a file.
+const SEAL_BYTES: usize = 32;
 
 /// A run as an input journal. Events are not in it: they are derived by running it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,11 +67,13 @@ impl Trace {
         (trace, sim)
     }
 
-    /// The file's bytes: magic, format, then the journal.
+    /// The file's bytes: magic, format, the journal, and a digest of all of them.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
         bytes.extend(codec::encode(self));
+        let seal = seal(&bytes);
+        bytes.extend_from_slice(&seal);
         bytes
     }
 
@@ -77,18 +82,32 @@ impl Trace {
     /// # Errors
     /// `NotATrace`, `OtherFormat`, or `Damaged`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Trace, TraceError> {
-        let body = bytes.strip_prefix(MAGIC).ok_or(TraceError::NotATrace)?;
-        let (format, body) = body.split_first_chunk().ok_or(TraceError::Damaged)?;
+        let after = bytes.strip_prefix(MAGIC).ok_or(TraceError::NotATrace)?;
+        let (format, _) = after.split_first_chunk().ok_or(TraceError::Damaged)?;
         let format = u16::from_le_bytes(*format);
         if format != FORMAT {
             return Err(TraceError::OtherFormat(format));
         }
-        let trace: Trace = postcard::from_bytes(body).map_err(|_| TraceError::Damaged)?;
+        let (sealed, found) = bytes
+            .split_last_chunk::<SEAL_BYTES>()
+            .ok_or(TraceError::Damaged)?;
+        // The trace hash covers the run only; titles, captions and expectations are told as the recorder's too.
+        if *found != seal(sealed) {
+            return Err(TraceError::Damaged);
+        }
+        let body = sealed
+            .get(MAGIC.len() + size_of::<u16>()..)
+            .ok_or(TraceError::Damaged)?;
+        let (trace, rest): (Trace, _) =
+            postcard::take_from_bytes(body).map_err(|_| TraceError::Damaged)?;
+        if !rest.is_empty() {
+            return Err(TraceError::Damaged);
+        }
         trace.scenario.check().map_err(TraceError::Impossible)?;
-        let nodes = trace.scenario.nodes;
+        let (nodes, spec) = (trace.scenario.nodes, trace.scenario.protocol.spec());
         let mut by_hand = trace.by_hand.iter();
         by_hand
-            .try_for_each(|entry| entry.act.check(nodes))
+            .try_for_each(|entry| entry.act.check(nodes, spec))
             .map_err(TraceError::Impossible)?;
         Ok(trace)
     }
@@ -124,6 +143,11 @@ impl Trace {
         }
         Ok(sim)
     }
+}
+
+/// The digest of a file's bytes that stands behind them.
+fn seal(bytes: &[u8]) -> [u8; SEAL_BYTES] {
+    blake3::derive_key("phaselab 2026-11 trace file v2", bytes)
 }
 
 /// Why a trace cannot be read or does not replay.
@@ -163,11 +187,19 @@ impl fmt::Display for TraceError {
                     "made by trace format {found}; this version reads {FORMAT}"
                 )
             }
-            TraceError::Damaged => write!(f, "the trace is damaged: it was cut off or changed"),
+            TraceError::Damaged => write!(f, "the file is damaged: it was cut off or changed"),
             TraceError::Impossible(what) => {
                 write!(f, "the trace describes an impossible run: {what}")
             }
             TraceError::Build(error) => error.fmt(f),
+            TraceError::Differs {
+                from,
+                to,
+                core_version,
+            } if core_version == CORE_VERSION => write!(
+                f,
+                "the run differs between steps {from} and {to}: recorded by core {core_version} as well, but not by the code that replays it"
+            ),
             TraceError::Differs {
                 from,
                 to,

@@ -6,8 +6,11 @@ use crate::failure::Outcome;
 use crate::terminal::{Ink, Screen};
 use crate::{cluster, init, node, serve, status, submit};
 
+mod check;
 pub(crate) mod choose;
 mod completions;
+mod explore;
+mod museum;
 mod replay;
 mod scenarios;
 mod sim;
@@ -23,8 +26,8 @@ mod sweep;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Exit status: 0 as expected; 1 an expectation failed, an invariant broke, or nothing was \
-                        decided; 2 the input was wrong."
+    after_help = "Exit status: 0 as expected; 1 an expectation failed, an invariant broke, a command could \
+                  not do its work, or submit saw no decision in time; 2 the input was wrong."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -41,6 +44,10 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Run many seeds on all cores
     Sweep(sweep::SweepArgs),
+    /// Search every schedule of a scenario, or of a model from the textbook
+    Check(check::CheckArgs),
+    /// The flaws of the source documents, each with a schedule that shows it
+    Museum(museum::MuseumArgs),
     /// Create a node's store with a fresh key, and print the public key
     Keygen(init::KeygenArgs),
     /// Write genesis, configuration and stores for a cluster
@@ -69,6 +76,8 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Scenarios(args) => scenarios::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Museum(args) => museum::run(&args),
         Command::Keygen(args) => init::keygen(&args),
         Command::Init(args) => init::run(&args),
         Command::Node(args) => node::run(&args),
@@ -113,7 +122,7 @@ fn introduce() -> Outcome {
         ),
     ] {
         screen.line(&format!("  {command}"));
-        screen.line(&screen.paint(Ink::Dim, &format!("      {what}")));
+        screen.painted(Ink::Dim, &format!("      {what}"));
     }
     screen.line("");
     screen.line("All commands: phaselab --help");

@@ -4,7 +4,9 @@
 //! a child whose pipe closes stops; so even SIGKILL leaves nothing running. The world outside is hosted here.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +16,7 @@ use phaselab_core::types::NodeId;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::cli::choose::protocol;
@@ -22,6 +25,7 @@ use crate::failure::{Failure, Outcome, io_words};
 use crate::init::{self, BASE_PORT, DIR_DEFAULT, InitArgs};
 use crate::log::{self, LogArgs};
 use crate::node::runtime;
+use crate::store::Store;
 use crate::terminal::Screen;
 use crate::{chain, serve, signals};
 
@@ -52,6 +56,8 @@ const NODES_DEFAULT: u16 = 3;
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a node may take to stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long the rest of an ended node's log is waited for.
+const LOG_TIMEOUT: Duration = Duration::from_secs(1);
 /// Lines of a node's log that are shown when it fails.
 const LAST_WORDS_MAX: usize = 3;
 
@@ -98,13 +104,16 @@ fn prepare(args: &ClusterArgs) -> Result<Vec<NodeConfig>, Failure> {
 }
 
 async fn run_cluster(args: &ClusterArgs, configs: Vec<NodeConfig>) -> Outcome {
+    let mut stop = pin!(signals::asked_to_stop());
     let chain_address = configs
         .iter()
         .find_map(|config| config.chain.as_ref())
         .map(|chain| chain.address);
     let host = match chain_address {
         Some(address) => {
-            chain::host::start(address, &configs[0].genesis, &configs[0].chain_file()).await?
+            let state = configs[0].chain_file();
+            let paid = paid_for(&configs, &state);
+            chain::host::start(address, &configs[0].genesis, &state, paid).await?
         }
         None => None,
     };
@@ -115,9 +124,12 @@ async fn run_cluster(args: &ClusterArgs, configs: Vec<NodeConfig>) -> Outcome {
         children.push(Node::start(config, &args.log, events.clone())?);
     }
     let result = async {
-        await_ready(&mut children, &mut happened, &mut screen).await?;
+        match await_ready(&mut children, &mut happened, stop.as_mut(), &mut screen).await? {
+            Started::AskedToStop => return Ok(()),
+            Started::Ready => {}
+        }
         let page = start_page(args, &mut screen).await;
-        let ended = attend(&mut children, &mut happened, &mut screen).await;
+        let ended = attend(&mut children, &mut happened, stop.as_mut(), &mut screen).await;
         drop(page);
         ended
     }
@@ -127,6 +139,27 @@ async fn run_cluster(args: &ClusterArgs, configs: Vec<NodeConfig>) -> Outcome {
         host.stop().await;
     }
     result
+}
+
+/// What nodes hold that the chain has paid for; asked only when the chain's state is missing.
+fn paid_for(configs: &[NodeConfig], state: &Path) -> Option<String> {
+    let held = |config: &NodeConfig| {
+        // A store that cannot be read is its node's to refuse.
+        let store = Store::open(&config.store, config.genesis.protocol).ok()?;
+        let replica = config
+            .replica(&store.secret().ok()?, &store.rows().ok()?)
+            .ok()?;
+        chain::host::paid_for(&config.store, replica.as_ref())
+    };
+    (!state.exists())
+        .then(|| configs.iter().find_map(held))
+        .flatten()
+}
+
+/// How the start went.
+enum Started {
+    Ready,
+    AskedToStop,
 }
 
 /// What a child did.
@@ -144,6 +177,15 @@ struct Node {
     ready: bool,
     ended: bool,
     last_words: Arc<Mutex<VecDeque<String>>>,
+    /// Ends when all of its log was read.
+    log: Option<JoinHandle<()>>,
+}
+
+/// How a child ended.
+struct Epitaph {
+    why: String,
+    /// Its input was wrong.
+    refused: bool,
 }
 
 impl Node {
@@ -182,13 +224,10 @@ impl Node {
                 let _ = events.send(Happened::Ended { node }).await;
             });
         }
-        if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(keep_log(
-                stderr,
-                config.path.with_extension("log"),
-                last_words.clone(),
-            ));
-        }
+        let log = child.stderr.take().map(|stderr| {
+            let file = config.path.with_extension("log");
+            tokio::spawn(keep_log(stderr, file, last_words.clone()))
+        });
         Ok(Node {
             id: node,
             config: config.path.clone(),
@@ -196,25 +235,34 @@ impl Node {
             ready: false,
             ended: false,
             last_words,
+            log,
         })
     }
 
     /// Why it ended, in its own last words.
-    async fn epitaph(&mut self) -> String {
+    async fn epitaph(&mut self) -> Epitaph {
         let status = timeout(STOP_TIMEOUT, self.child.wait())
             .await
             .ok()
             .and_then(Result::ok);
+        // Its output ends before its log is read.
+        if let Some(log) = self.log.take() {
+            let _ = timeout(LOG_TIMEOUT, log).await;
+        }
         let said = self
             .last_words
             .lock()
             .map(|words| words.iter().cloned().collect::<Vec<_>>())
             .unwrap_or_default();
         let error = said.iter().find_map(|line| line.strip_prefix("error: "));
-        match (error, status) {
+        let why = match (error, status) {
             (Some(error), _) => error.to_owned(),
             (None, Some(status)) => in_words(status),
             (None, None) => "ended".to_owned(),
+        };
+        Epitaph {
+            why,
+            refused: status.and_then(|status| status.code()) == Some(2),
         }
     }
 }
@@ -257,15 +305,16 @@ async fn keep_log(
 async fn await_ready(
     children: &mut [Node],
     happened: &mut mpsc::Receiver<Happened>,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
     screen: &mut Screen,
-) -> Outcome {
+) -> Result<Started, Failure> {
     let deadline = tokio::time::Instant::now() + READY_TIMEOUT;
     let mut ready = BTreeMap::new();
     let mut later = Vec::new();
     while children.iter().any(|node| !node.ready) {
         let event = tokio::select! {
             event = tokio::time::timeout_at(deadline, happened.recv()) => event,
-            () = signals::asked_to_stop() => return Ok(()),
+            () = &mut stop => return Ok(Started::AskedToStop),
         };
         match event {
             Ok(Some(Happened::Said { node, line })) => {
@@ -282,11 +331,13 @@ async fn await_ready(
                 let Some(child) = children.iter_mut().find(|child| child.id == node) else {
                     continue;
                 };
-                let why = child.epitaph().await;
-                return Err(Failure::Failed(format!(
-                    "node {} did not start: {why}",
-                    node.0
-                )));
+                let Epitaph { why, refused } = child.epitaph().await;
+                let what = format!("node {} did not start: {why}", node.0);
+                return Err(if refused {
+                    Failure::Input(what)
+                } else {
+                    Failure::Failed(what)
+                });
             }
             Ok(None) | Err(_) => {
                 return Err(Failure::Failed(
@@ -298,19 +349,20 @@ async fn await_ready(
     for (node, line) in ready.into_iter().chain(later) {
         say(screen, node, &line);
     }
-    Ok(())
+    Ok(Started::Ready)
 }
 
 /// Prints what nodes say until a signal comes, or none is left.
 async fn attend(
     children: &mut [Node],
     happened: &mut mpsc::Receiver<Happened>,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
     screen: &mut Screen,
 ) -> Outcome {
     loop {
         let event = tokio::select! {
             event = happened.recv() => event,
-            () = signals::asked_to_stop() => return Ok(()),
+            () = &mut stop => return Ok(()),
         };
         match event {
             Some(Happened::Said { node, line }) => say(screen, node, &line),
@@ -318,7 +370,7 @@ async fn attend(
                 let Some(child) = children.iter_mut().find(|child| child.id == node) else {
                     continue;
                 };
-                let why = child.epitaph().await;
+                let Epitaph { why, .. } = child.epitaph().await;
                 child.ended = true;
                 let config = child.config.display();
                 screen.line(&format!(

@@ -17,12 +17,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use phaselab_core::crypto::{Crypto, Signer};
+use phaselab_core::protocol;
+use phaselab_core::replica::Replica;
 use phaselab_core::scenario::{self, ScenarioError};
+use phaselab_core::store::Rows;
 use phaselab_core::types::NodeId;
 use serde::Deserialize;
 
 use crate::failure::{Failure, read_text};
 use crate::genesis::{GenesisFile, line_of};
+use crate::init::entropy;
 
 /// A node's configuration, with paths that can be opened.
 #[derive(Clone, Debug)]
@@ -164,6 +169,21 @@ impl NodeConfig {
             peers,
             chain: text.chain,
         })
+    }
+
+    /// The node's replica, as it is in these rows.
+    ///
+    /// # Errors
+    /// Why there can be none, with the file that is to blame.
+    pub(crate) fn replica(
+        &self,
+        secret: &[u8; 32],
+        rows: &Rows,
+    ) -> Result<Box<dyn Replica>, Failure> {
+        let genesis = &self.genesis;
+        let signer = Signer::from_seed(Crypto::Ed25519, secret);
+        protocol::build(&genesis.genesis, self.id, signer, rows, entropy()?)
+            .map_err(|error| genesis.refuse(&self.store, &error))
     }
 
     /// The file in which a running node leaves the address and the token of its control API.

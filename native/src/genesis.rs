@@ -53,6 +53,8 @@ struct Head {
     name: String,
     #[serde(default)]
     rules: RuleSet,
+    #[serde(default)]
+    flaws: Vec<String>,
     member: Vec<MemberText>,
 }
 
@@ -124,6 +126,7 @@ impl GenesisFile {
         let genesis = Genesis {
             protocol: protocol.tag(),
             rules: head.rules,
+            flaws: head.flaws.clone(),
             // A network of real processes accepts nothing that is simulated.
             crypto: Crypto::Ed25519,
             name: head.name,
@@ -133,6 +136,7 @@ impl GenesisFile {
         let setting = protocol.parse_environment(&file, &only_section(source, "chain"))?;
         let mut probe = Scenario::new(protocol, head.member.len() as u16);
         probe.rules = head.rules;
+        probe.flaws.clone_from(&head.flaws);
         probe.groups = head
             .member
             .iter()
@@ -196,7 +200,18 @@ pub(crate) struct Sample {
     /// The phase in which it ends well.
     pub(crate) end: &'static str,
     /// Its parameters with their defaults, as `init` writes them.
-    pub(crate) sections: &'static str,
+    sections: &'static str,
+    /// The fewest nodes for which the defaults are possible.
+    nodes_min: u16,
+    /// What fewer nodes need instead of one line of the sections.
+    few: &'static str,
+}
+
+impl Sample {
+    /// The parameter that a cluster of so few nodes needs other than by default, as a line of TOML.
+    pub(crate) fn config_for(&self, nodes: u16) -> Option<&'static str> {
+        (nodes < self.nodes_min).then_some(self.few)
+    }
 }
 
 /// The sample of a protocol.
@@ -206,6 +221,8 @@ pub(crate) fn sample(protocol: ProtocolKind) -> Sample {
             request: "event = \"withdraw-1\"\namount = 25\n",
             end: "completed",
             sections: TWO_PHASE,
+            nodes_min: 2,
+            few: "threshold_m = 1",
         },
     }
 }
@@ -256,7 +273,14 @@ pub(crate) fn text(protocol: ProtocolKind, name: &str, members: &[Member]) -> St
         ));
     }
     text.push('\n');
-    text.push_str(sample(protocol).sections);
+    let sample = sample(protocol);
+    let few = sample.config_for(members.len() as u16);
+    let key = |line: &'static str| line.split('=').next();
+    for line in sample.sections.lines() {
+        let instead = few.filter(|few| key(few) == key(line));
+        text.push_str(instead.unwrap_or(line));
+        text.push('\n');
+    }
     text
 }
 
@@ -283,6 +307,7 @@ mod tests {
     #[test]
     fn what_init_writes_is_read_back_and_means_the_defaults() {
         for kind in ProtocolKind::ALL {
+            parse(&text(kind, "test", &members(1))).unwrap();
             let file = parse(&text(kind, "test", &members(3))).unwrap();
             assert_eq!(
                 file.genesis.config,

@@ -7,6 +7,8 @@ use phaselab_core::types::NodeId;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
+use crate::terminal::plain;
+
 /// Options of commands that log.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LogArgs {
@@ -81,7 +83,10 @@ impl About<'_> {
 
 /// Logs one line.
 pub(crate) fn note(level: Level, about: About<'_>, text: impl fmt::Display) {
-    let event_id = about.event.unwrap_or("-");
+    let text = text.to_string();
+    // Names are chosen by whoever submits an event anywhere in the cluster.
+    let (text, event_id) = (plain(&text), plain(about.event.unwrap_or("-")));
+    let event_id = event_id.as_ref();
     let round = OrDash(about.round);
     let peer_id = OrDash(about.peer.map(|peer| peer.0));
     match level {

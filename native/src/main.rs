@@ -12,6 +12,7 @@
 //! submit status serve
 //! ```
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -43,17 +44,37 @@ fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         // Help and version are answers; everything else is wrong input, told in one line like all of it.
-        Err(answer) if !answer.use_stderr() => answer.exit(),
+        Err(answer) if !answer.use_stderr() => {
+            if let Err(error) = answer.print() {
+                terminal::lose(&error);
+            }
+            return end(terminal::written());
+        }
         Err(error) => {
-            eprintln!("{}", cli::in_one_line(&error));
+            complain(&cli::in_one_line(&error));
             return ExitCode::from(2);
         }
     };
-    let Err(failure) = cli::run(cli) else {
+    end(cli::run(cli).and_then(|()| terminal::written()))
+}
+
+/// Says why a command failed, and gives the status that tells it.
+fn end(outcome: failure::Outcome) -> ExitCode {
+    let Err(failure) = outcome else {
         return ExitCode::SUCCESS;
     };
-    if failure != failure::Failure::Unexpected {
-        eprintln!("error: {failure}");
+    if failure == failure::Failure::Unexpected {
+        // What it says about itself may not have been said.
+        if let Err(lost) = terminal::written() {
+            complain(&format!("error: {lost}"));
+        }
+    } else {
+        complain(&format!("error: {failure}"));
     }
     failure.exit_code()
+}
+
+/// One line on standard error, where anyone reads it.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", terminal::plain(line));
 }

@@ -47,7 +47,10 @@ const STREAMS_PER_CONNECTION_MAX: u32 = 2;
 
 /// How long a connection may take to be made, from either end.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longer than it takes to give a peer up that does not answer: three times [`RTT_GUESSED`] and its spread.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The round trip that is assumed until one was measured.
+const RTT_GUESSED: Duration = Duration::from_millis(150);
 /// Without a sign of life for so long a connection is over.
 const IDLE_TIMEOUT_MS: u32 = 6_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
@@ -71,7 +74,6 @@ pub(crate) struct Net {
     endpoint: Endpoint,
     links: BTreeMap<NodeId, Link>,
     tasks: Vec<JoinHandle<()>>,
-    listening: SocketAddr,
 }
 
 /// What is known of a peer.
@@ -93,15 +95,19 @@ struct Link {
     signs: Arc<Signs>,
 }
 
-impl Net {
-    /// Binds the endpoint and starts a task for each peer.
+/// The network before it speaks: the address is taken, and nobody was dialled.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    endpoint: Endpoint,
+    listening: SocketAddr,
+}
+
+impl Bound {
+    /// Binds the endpoint.
     ///
     /// # Errors
     /// If the address cannot be bound.
-    pub(crate) async fn start(
-        config: &NetConfig,
-        inbox: mpsc::Sender<Input>,
-    ) -> Result<Net, Failure> {
+    pub(crate) async fn bind(config: &NetConfig) -> Result<Bound, Failure> {
         let refuse = |what: String| Failure::Input(format!("{}: {what}", config.listen));
         let endpoint = Endpoint::builder(presets::Minimal)
             .secret_key(SecretKey::from_bytes(&config.secret))
@@ -125,11 +131,28 @@ impl Net {
             .first()
             .copied()
             .unwrap_or(config.listen);
-        let mut net = Net {
+        Ok(Bound {
             endpoint,
+            listening,
+        })
+    }
+
+    /// Where it listens.
+    pub(crate) fn listening(&self) -> SocketAddr {
+        self.listening
+    }
+
+    /// Gives the address back.
+    pub(crate) async fn close(self) {
+        close(&self.endpoint).await;
+    }
+
+    /// Starts a task for each peer.
+    pub(crate) fn start(self, config: &NetConfig, inbox: mpsc::Sender<Input>) -> Net {
+        let mut net = Net {
+            endpoint: self.endpoint,
             links: BTreeMap::new(),
             tasks: Vec::new(),
-            listening,
         };
         let mut doors = BTreeMap::new();
         for (id, (key, address)) in &config.members {
@@ -154,14 +177,11 @@ impl Net {
         }
         net.tasks
             .push(tokio::spawn(accept(net.endpoint.clone(), doors)));
-        Ok(net)
+        net
     }
+}
 
-    /// Where it listens.
-    pub(crate) fn listening(&self) -> SocketAddr {
-        self.listening
-    }
-
+impl Net {
     /// Queues a packet for a peer.
     pub(crate) fn send(&self, to: NodeId, packet: &Arc<[u8]>) {
         let Some(link) = self.links.get(&to) else {
@@ -191,9 +211,13 @@ impl Net {
         for task in &self.tasks {
             task.abort();
         }
-        // A peer that is gone itself must not hold this node up.
-        let _ = timeout(CLOSE_TIMEOUT, self.endpoint.close()).await;
+        close(&self.endpoint).await;
     }
+}
+
+/// Takes leave of the peers; one that is gone itself must not hold this node up.
+async fn close(endpoint: &Endpoint) {
+    let _ = timeout(CLOSE_TIMEOUT, endpoint.close()).await;
 }
 
 fn transport() -> QuicTransportConfig {
@@ -206,6 +230,7 @@ fn transport() -> QuicTransportConfig {
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
         .keep_alive_interval(KEEP_ALIVE)
+        .initial_rtt(RTT_GUESSED)
         .build()
 }
 

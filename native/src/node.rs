@@ -10,16 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use phaselab_core::crypto::{Crypto, Signer};
-use phaselab_core::protocol::{self, ReplyView};
+use phaselab_core::protocol::ReplyView;
+use phaselab_core::replica::Replica;
 use phaselab_core::types::{ClientId, NodeId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::NodeConfig;
 use crate::failure::{Failure, Outcome};
-use crate::init::entropy;
 use crate::log::{self, LogArgs};
-use crate::net::{Net, NetConfig};
+use crate::net::{Bound, Net, NetConfig};
 use crate::store::Store;
 use crate::terminal::Screen;
 use crate::{chain, control, signals};
@@ -137,11 +136,9 @@ async fn run_node(args: &NodeArgs, config: NodeConfig) -> Outcome {
     let store = Store::open(&config.store, config.genesis.protocol).map_err(wrong_store)?;
     let secret = store.secret().map_err(wrong_store)?;
     let rows = store.rows().map_err(wrong_store)?;
-    let signer = Signer::from_seed(Crypto::Ed25519, &secret);
     let genesis = &config.genesis;
     // Built first, so that a wrong genesis or key binds no store.
-    let replica = protocol::build(&genesis.genesis, config.id, signer, &rows, entropy()?)
-        .map_err(|error| genesis.refuse(&config.store, &error))?;
+    let replica = config.replica(&secret, &rows)?;
     store.bind(&genesis.genesis.hash()).map_err(wrong_store)?;
 
     let mut listen = config.listen;
@@ -162,33 +159,30 @@ async fn run_node(args: &NodeArgs, config: NodeConfig) -> Outcome {
             )
         })
         .collect();
-    let net = Arc::new(
-        Net::start(
-            &NetConfig {
-                secret,
-                listen,
-                members,
-            },
-            inbox.clone(),
-        )
-        .await?,
-    );
-    let listening = net.listening();
-    let control_address = SocketAddr::from((Ipv4Addr::LOCALHOST, listening.port()));
-    let control = control::start(control_address, &config, inbox.clone()).await?;
-    let mut host = None;
-    let mut reports = None;
-    if let Some(chain) = &config.chain {
-        if chain.host && !args.no_chain_host {
-            host = chain::host::start(chain.address, genesis, &config.chain_file()).await?;
+    let net_config = NetConfig {
+        secret,
+        listen,
+        members,
+    };
+    let bound = Bound::bind(&net_config).await?;
+    let listening = bound.listening();
+    let around = start_around(args, &config, listening, replica.as_ref(), &inbox).await;
+    let Around { control, host } = match around {
+        Ok(around) => around,
+        Err(failure) => {
+            bound.close().await;
+            return Err(failure);
         }
-        reports = Some(chain::link::start(
+    };
+    let net = Arc::new(bound.start(&net_config, inbox.clone()));
+    let reports = config.chain.as_ref().map(|chain| {
+        chain::link::start(
             chain.address,
             genesis.genesis.hash(),
             config.id,
             inbox.clone(),
-        ));
-    }
+        )
+    });
 
     let mut screen = Screen::stdout();
     screen.line(&format!(
@@ -219,6 +213,33 @@ async fn run_node(args: &NodeArgs, config: NodeConfig) -> Outcome {
         net.close().await;
     }
     ended
+}
+
+/// What stands around a node and may find its address taken.
+struct Around {
+    control: control::Control,
+    host: Option<chain::host::Host>,
+}
+
+/// Starts it, before any peer is dialled: a node that cannot start leaves nothing behind.
+async fn start_around(
+    args: &NodeArgs,
+    config: &NodeConfig,
+    listening: SocketAddr,
+    replica: &dyn Replica,
+    inbox: &mpsc::Sender<Input>,
+) -> Result<Around, Failure> {
+    let control_address = SocketAddr::from((Ipv4Addr::LOCALHOST, listening.port()));
+    let control = control::start(control_address, config, inbox.clone()).await?;
+    let host = match &config.chain {
+        Some(chain) if chain.host && !args.no_chain_host => {
+            let state = config.chain_file();
+            let paid = chain::host::paid_for(&config.store, replica);
+            chain::host::start(chain.address, &config.genesis, &state, paid).await?
+        }
+        _ => None,
+    };
+    Ok(Around { control, host })
 }
 
 async fn stop_signal(until_stdin_closes: bool) {

@@ -1,5 +1,6 @@
 //! `phaselab status`: what the nodes of a running cluster are doing.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -116,10 +117,10 @@ fn last_seen(nodes: &[NodeStatus], id: NodeId) -> Option<u64> {
 
 fn show(status: &Status) {
     let mut screen = Screen::stdout();
-    screen.line(&screen.paint(
+    screen.painted(
         Ink::Bold,
-        "node  up   phase         round  meter   peers  refused",
-    ));
+        "node  up   phase         round  meter   peers  refused  event",
+    );
     for node in &status.nodes {
         let Some(report) = &node.report else {
             let seen = match (&node.problem, node.last_seen_ms_ago) {
@@ -131,22 +132,52 @@ fn show(status: &Status) {
             continue;
         };
         let connected = report.peers.iter().filter(|peer| peer.connected).count();
-        let (phase, round, meter) = match &report.current {
-            None => ("idle", "-".to_owned(), "-".to_owned()),
+        let (phase, round, meter, event) = match &report.current {
+            None => ("idle", "-".to_owned(), "-".to_owned(), ""),
             Some(current) => {
                 let meter = current.meter.as_ref();
                 let meter = meter.map_or_else(
                     || "-".to_owned(),
                     |meter| format!("{} of {}", meter.have, meter.total),
                 );
-                (current.phase.as_str(), current.round.to_string(), meter)
+                (
+                    current.phase.as_str(),
+                    current.round.to_string(),
+                    meter,
+                    current.instance.as_str(),
+                )
             }
         };
         let line = format!(
-            "{:<4}  yes  {phase:<12}  {round:<5}  {meter:<6}  {connected:<5}  {}",
+            "{:<4}  yes  {phase:<12}  {round:<5}  {meter:<6}  {connected:<5}  {:<7}  {event}",
             node.id.0, report.refused
         );
         screen.line(line.trim_end());
+    }
+    show_open(&mut screen, status);
+}
+
+/// More events than these are only counted.
+const OPEN_SHOWN_MAX: usize = 20;
+
+/// Where each event is that has not ended at every node that runs.
+fn show_open(screen: &mut Screen, status: &Status) {
+    let mut events: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for node in &status.nodes {
+        let instances = node.report.iter().flat_map(|report| &report.instances);
+        for open in instances.filter(|instance| instance.open) {
+            let place = format!("node {} {} in round {}", node.id.0, open.phase, open.round);
+            events.entry(&open.instance).or_default().push(place);
+        }
+    }
+    for (name, places) in events.iter().take(OPEN_SHOWN_MAX) {
+        let text = format!("{name}: {}", places.join(", "));
+        screen.entry("open      ", Some(Ink::Warn), &text);
+    }
+    if events.len() > OPEN_SHOWN_MAX {
+        let more = events.len() - OPEN_SHOWN_MAX;
+        let text = format!("... and {more} more; --json lists them");
+        screen.entry("          ", None, &text);
     }
 }
 

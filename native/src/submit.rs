@@ -103,8 +103,14 @@ pub(crate) fn run(args: &SubmitArgs) -> Outcome {
     let summary = sum_up(answers, asked, args)?;
     if args.json {
         print_json(&summary);
-    } else {
+    } else if summary.outcome != "refused" {
         show(&summary, args);
+    }
+    if summary.outcome == "refused" {
+        return Err(Failure::Input(format!(
+            "{}: refused: {}",
+            summary.instance, summary.text
+        )));
     }
     if summary.outcome == "decided" {
         Ok(())
@@ -261,11 +267,6 @@ fn show(summary: &Summary, args: &SubmitArgs) {
             "abandoned  ",
             Some(Ink::Warn),
             &format!("{}   {count}", summary.instance),
-        ),
-        ("refused", _) => screen.entry(
-            "refused  ",
-            Some(Ink::Bad),
-            &format!("{}: {}", summary.instance, summary.text),
         ),
         _ => {
             let text = format!(

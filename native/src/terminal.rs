@@ -1,9 +1,17 @@
 //! Writing for people: width, colour, and a reader that goes away.
 //!
 //! `NO_COLOR` and anything that is not a terminal turn colour off. Lines are wrapped at the terminal's width, at 80
-//! columns where there is none. A closed pipe ends the output without a word, as `head` expects.
+//! columns where there is none. A closed pipe ends the output without a word, as `head` expects; output that is lost in
+//! any other way makes the command fail ([`written`]).
+//!
+//! Names come from files and from other nodes. What in them would steer a terminal or turn the reading direction is
+//! shown as an escape ([`plain`]).
 
-use std::io::{IsTerminal, Write};
+use std::borrow::Cow;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
+
+use crate::failure::{Failure, Outcome, io_words};
 
 /// The width when output does not go to a terminal.
 const COLUMNS_DEFAULT: usize = 80;
@@ -32,7 +40,6 @@ pub(crate) enum Ink {
 pub(crate) struct Screen {
     colour: bool,
     columns: usize,
-    closed: bool,
 }
 
 impl Screen {
@@ -50,14 +57,14 @@ impl Screen {
         Screen {
             colour: is_terminal && !set("NO_COLOR") && !dumb,
             columns: columns.clamp(COLUMNS_MIN, COLUMNS_MAX),
-            closed: false,
         }
     }
 
-    /// The text in a colour, if there is colour.
-    pub(crate) fn paint(&self, ink: Ink, text: &str) -> String {
+    /// The text, fit to be shown, in a colour if there is colour.
+    fn paint(&self, ink: Ink, text: &str) -> String {
+        let text = plain(text);
         if !self.colour {
-            return text.to_owned();
+            return text.into_owned();
         }
         let code = match ink {
             Ink::Bold => "1",
@@ -71,22 +78,26 @@ impl Screen {
 
     /// Writes a line.
     pub(crate) fn line(&mut self, text: &str) {
-        if !self.closed && writeln!(std::io::stdout(), "{text}").is_err() {
-            self.closed = true;
-        }
+        print_raw(&format!("{}\n", plain(text)));
+    }
+
+    /// Writes a line in a colour.
+    pub(crate) fn painted(&mut self, ink: Ink, text: &str) {
+        print_raw(&format!("{}\n", self.paint(ink, text)));
     }
 
     /// Writes `head` and then `text`, whose further lines start below the text.
     pub(crate) fn entry(&mut self, head: &str, ink: Option<Ink>, text: &str) {
+        let (head, text) = (plain(head), plain(text));
         let width = head.chars().count();
-        let lines = wrap(text, self.columns.saturating_sub(width));
+        let lines = wrap(&text, self.columns.saturating_sub(width));
         for (index, line) in lines.iter().enumerate() {
             let head = match (index, ink) {
-                (0, Some(ink)) => self.paint(ink, head),
-                (0, None) => head.to_owned(),
+                (0, Some(ink)) => self.paint(ink, &head),
+                (0, None) => head.to_string(),
                 _ => " ".repeat(width),
             };
-            self.line(format!("{head}{line}").trim_end());
+            print_raw(&format!("{}\n", format!("{head}{line}").trim_end()));
         }
     }
 }
@@ -95,8 +106,78 @@ impl Screen {
 pub(crate) fn print_json<T: serde::Serialize + ?Sized>(value: &T) {
     let text =
         serde_json::to_string(value).expect("derived serialisation into memory does not fail");
+    // Of these characters JSON asks only a part to be escaped; all stand inside strings and have four digits.
+    let mut line = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        match c {
+            c if is_steering(c) => line.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => line.push(c),
+        }
+    }
+    line.push('\n');
+    print_raw(&line);
+}
+
+/// Why standard output was lost, once it was; no word if its reader went away.
+static LOST: OnceLock<Option<String>> = OnceLock::new();
+
+/// Writes to standard output as it is. After a failure nothing more is written.
+pub(crate) fn print_raw(text: &str) {
+    if LOST.get().is_some() {
+        return;
+    }
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        lose(&error);
+    }
+}
+
+/// Notes that standard output was lost.
+pub(crate) fn lose(error: &std::io::Error) {
     // A reader that went away needs no more.
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let is_wanted = error.kind() != ErrorKind::BrokenPipe;
+    LOST.get_or_init(|| is_wanted.then(|| io_words(error)));
+}
+
+/// Whether all that was to be written was, as far as somebody reads it.
+///
+/// # Errors
+/// Why it was not.
+pub(crate) fn written() -> Outcome {
+    match LOST.get() {
+        Some(Some(why)) => Err(Failure::Failed(format!(
+            "standard output cannot be written: {why}"
+        ))),
+        Some(None) | None => Ok(()),
+    }
+}
+
+/// The text with every character escaped that would steer a terminal or turn the reading direction.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_steering) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if is_steering(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Control characters, line separators, and the marks and overrides of bidirectional text.
+fn is_steering(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
 }
 
 /// Breaks a text at spaces into lines of at most `columns`; a longer word stands alone.
@@ -133,6 +214,15 @@ fn terminal_columns() -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_a_name_holds_steers_the_terminal() {
+        assert_eq!(plain("withdraw-1 · Ä"), "withdraw-1 · Ä");
+        assert_eq!(
+            plain("a\u{1b}]0;owned\u{7}b\u{202e}c\u{9b}2J\n"),
+            "a\\u{1b}]0;owned\\u{7}b\\u{202e}c\\u{9b}2J\\n"
+        );
+    }
 
     #[test]
     fn text_is_wrapped_at_spaces_and_keeps_its_columns() {

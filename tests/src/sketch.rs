@@ -42,6 +42,7 @@ pub fn genesis<P: Protocol>(crypto: Crypto, groups: &[GroupId], config: &P::Conf
     Genesis {
         protocol: P::TAG,
         rules: RuleSet::Hardened,
+        flaws: Vec::new(),
         crypto,
         name: P::NAME.into(),
         members: members(crypto, groups),

@@ -144,6 +144,11 @@ impl<M: Model> Search<M> {
         &self.model
     }
 
+    /// What was searched.
+    pub fn into_model(self) -> M {
+        self.model
+    }
+
     /// How far it has come.
     pub fn progress(&self) -> Progress {
         Progress {
@@ -399,6 +404,21 @@ impl<M: Model> Search<M> {
     }
 }
 
+impl Saved {
+    /// As bytes, for a file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("numbers are serialised")
+    }
+
+    /// From bytes; whether they are of this model is for [`Search::restore`] to say.
+    ///
+    /// # Errors
+    /// If they are not a saved search.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Saved, &'static str> {
+        postcard::from_bytes(bytes).map_err(|_| "not a saved search of this version")
+    }
+}
+
 /// A search in a form that can be stored: everything but the states, which come back by replaying their origins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
@@ -521,20 +541,15 @@ impl<M: Model> Search<M> {
 }
 
 fn verdict<M: Model>(model: &M, state: &M::State) -> Verdict {
-    let mut verdict = Verdict::default();
-    let mut bit = 1;
-    for property in model.properties() {
-        let holds = (property.holds)(model, state);
-        match property.when {
-            When::Always if !holds && verdict.broken.is_none() => {
-                verdict.broken = Some(property.name);
-            }
-            When::Always => {}
-            When::Eventually => {
-                verdict.reached |= if holds { bit } else { 0 };
-                bit <<= 1;
-            }
-        }
+    let at_last = model
+        .properties()
+        .iter()
+        .filter(|p| p.when == When::Eventually);
+    let reached = at_last.enumerate().fold(0, |reached, (bit, property)| {
+        reached | u32::from((property.holds)(model, state)) << bit
+    });
+    Verdict {
+        broken: model.broken(state),
+        reached,
     }
-    verdict
 }

@@ -5,15 +5,8 @@ use alloc::vec::Vec;
 use hashbrown::HashTable;
 
 use super::fingerprint::Fingerprint;
-use super::{Limits, Model, Outcome, Violation, When};
+use super::{Limits, Model, Outcome, Violation};
 use crate::entropy::{Entropy, Prng};
-
-fn broken<M: Model>(model: &M, state: &M::State) -> Option<&'static str> {
-    let mut invariants = model.properties().iter().filter(|p| p.when == When::Always);
-    invariants
-        .find(|property| !(property.holds)(model, state))
-        .map(|property| property.name)
-}
 
 /// States seen, by fingerprint.
 #[derive(Default)]
@@ -46,7 +39,7 @@ pub fn random_walks<M: Model>(model: &M, seed: u64, walks: u64, length: u32) -> 
             outcome.generated += 1;
             outcome.distinct += u64::from(seen.insert(Fingerprint::of(&state)));
             outcome.depth = outcome.depth.max(steps.len() as u32 + 1);
-            if let Some(property) = broken(model, &state) {
+            if let Some(property) = model.broken(&state) {
                 outcome.violation = Some(Violation {
                     property,
                     init: root,
@@ -100,7 +93,7 @@ pub fn depth_first<M: Model>(model: &M, limits: Limits) -> Outcome<M::Action> {
                 if seen.insert(Fingerprint::of(&state)) {
                     outcome.distinct += 1;
                     outcome.depth = outcome.depth.max(levels.len() as u32 + 1);
-                    if let Some(property) = broken(model, &state) {
+                    if let Some(property) = model.broken(&state) {
                         let taken = |level: &Level<M::State, M::Action>| {
                             level.actions[level.next - 1].clone()
                         };

@@ -30,6 +30,7 @@
 //! structure is always checked): a quorum saw its inputs, and an output that is spent meanwhile must not keep a locked
 //! event from ending. Signing looks again, and defers.
 //! From the document: proposals inform, locks bind; every S0-F flaw is fixed or cannot occur (docs/coverage.md).
+//! The document's own rules are in `as_written.rs`; `flaws.rs` restores its flaws one by one on top of these.
 //!
 //! # Why it is safe
 //!
@@ -45,7 +46,6 @@
 //! round. The leader proposes the highest `valid`, which every lock allows. If retries do run out first, members that
 //! never locked withdraw; either n - q + 1 of them do, or q members stay, and among those rounds go on.
 
-use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -55,28 +55,33 @@ use serde::{Deserialize, Serialize};
 use crate::certificate::Certificate;
 use crate::codec;
 use crate::crypto::{Member, Signature};
-use crate::engine::{Context, Env, Input, MessageInfo, Protocol};
+use crate::engine::{Context, Env, Input, MessageInfo, Protocol, RuleSet, TimerInfo};
 use crate::event::{Record, RecordKind};
-use crate::ledger::{OutPoint, Script, Transaction};
+use crate::flaw::{Flaw, FlawSet};
+use crate::ledger::{OutPoint, Transaction};
 use crate::ordered::{Map, Set};
 use crate::quorum::Quorum;
 use crate::store::{AnyTable, RecoverError, Rows, Table, TableId, TableSpec};
 use crate::types::{ClientId, Duration, Hash32, InstanceId, NodeId, Round};
 use crate::view::{Glance, InstanceKind, MeterKind, NodeView, Spec, ViewScope};
-use crate::votes::VoteSet;
+use crate::votes::{Vote, VoteSet};
 
 mod abandon;
+mod as_written;
 mod body;
 mod chain;
 mod commit;
 pub mod config;
 mod count;
 mod evidence;
+mod flaws;
 pub mod message;
+mod museum;
 mod oracle;
 pub mod phase;
 mod propose;
 mod recover;
+mod request;
 mod simulated;
 mod swarm;
 mod sync;
@@ -90,84 +95,8 @@ pub use config::TwoPhaseConfig;
 pub use message::Message;
 use message::{Proposal, Pskt, SigningEvent};
 use phase::{EventPhase, EventPhaseState, PHASES};
+pub use request::{Reply, SubmitEvent, Superseded};
 use template::{ChainFact, ChainView};
-
-/// What a client asks: to sign a payment. (S0-90)
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SubmitEvent {
-    /// The event's name.
-    pub event: String,
-    /// How much to pay.
-    pub amount: u64,
-    /// To whom, as text; absent means the event's own address.
-    #[serde(default)]
-    pub destination: Option<String>,
-    /// The event that this one replaces, by name and amount, because its input was spent elsewhere.
-    #[serde(default)]
-    pub supersedes: Option<Superseded>,
-}
-
-/// Which event is replaced.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Superseded {
-    /// Its name.
-    pub event: String,
-    /// Its amount.
-    pub amount: u64,
-}
-
-impl SubmitEvent {
-    /// The event's body.
-    pub fn signing_material(&self) -> SigningEvent {
-        let body = |event: &str, amount, destination: Option<&String>, supersedes| SigningEvent {
-            name: event.to_owned(),
-            amount,
-            destination: Script {
-                version: 0,
-                bytes: destination
-                    .map_or(event, String::as_str)
-                    .as_bytes()
-                    .to_vec(),
-            },
-            supersedes,
-        };
-        let supersedes = self
-            .supersedes
-            .as_ref()
-            .map(|old| body(&old.event, old.amount, None, None).id());
-        body(
-            &self.event,
-            self.amount,
-            self.destination.as_ref(),
-            supersedes,
-        )
-    }
-}
-
-/// What a client is told.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Reply {
-    /// The event is in progress; a decision follows. It omits the template until then. (S0-90)
-    Accepted,
-    /// "Already in progress": as `Accepted`, for an event that was known. (S0-90)
-    InProgress,
-    /// The event is decided.
-    Decided {
-        /// The template.
-        tx_template_hash: Hash32,
-        /// How many locks prove it.
-        locks: u16,
-    },
-    /// The event ended without a value, with proof.
-    Abandoned {
-        /// How many withdrawals prove it.
-        withdrawals: u16,
-    },
-    /// The event cannot be signed as asked.
-    Refused(String),
-}
 
 /// What goes out to the chain: the decided transaction with enough signatures. (S0-75)
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -228,6 +157,8 @@ struct Live {
     /// Templates that a quorum proposed, whose quorum event was told.
     told: Vec<(Round, Hash32)>,
     accused: Vec<NodeId>,
+    /// Votes that came again, where entries count and not members. (S0-F23)
+    copies: Vec<Vote>,
     /// Members whose votes are of rounds too far ahead to be stored, with the highest of those rounds.
     far: Map<NodeId, Round>,
     deferred: bool,
@@ -339,7 +270,8 @@ impl TwoPhase {
 
     /// How many locks decide.
     fn quorum(env: &Env<TwoPhase>) -> Quorum {
-        env.config.quorum(env.members().len())
+        let rule = flaws::quorum_rule(env.rules, env.flaws);
+        env.config.quorum_under(rule, env.members().len())
     }
 
     fn phase(&self, event: &InstanceId) -> EventPhase {
@@ -387,6 +319,20 @@ impl TwoPhase {
         open
     }
 
+    fn handle_hardened(&mut self, cx: Cx<'_, '_>, input: Input<Self>) {
+        match input {
+            Input::Start => self.on_start(cx),
+            Input::Message { from, message } => self.on_message(cx, from, &message),
+            Input::Timeout(timer) => self.on_timeout(cx, timer),
+            Input::Request {
+                client,
+                number,
+                request,
+            } => self.on_request(cx, client, number, &request),
+            Input::Fact(fact) => self.on_fact(cx, &fact),
+        }
+    }
+
     fn on_start(&mut self, cx: Cx<'_, '_>) {
         self.sync.start(cx);
         cx.set_timer(Timer::Tick, Duration::from_ms(config::TICK_MS));
@@ -426,7 +372,9 @@ impl TwoPhase {
     fn on_fact(&mut self, cx: Cx<'_, '_>, fact: &ChainFact) {
         self.chain.update(fact);
         for event in self.events_in_phase(EventPhase::Committed) {
-            self.try_sign(cx, event);
+            if flaws::redrives(cx.env().flaws) {
+                self.try_sign(cx, event);
+            }
             self.try_complete(cx, event);
         }
         for event in self.events_in_phase(EventPhase::Proposing) {
@@ -441,7 +389,7 @@ impl TwoPhase {
             Timer::Round(event, round) => self.on_round_timeout(cx, event, round),
             Timer::Retry(event, round) => self.on_retry(cx, event, round),
             Timer::Cooldown(..) | Timer::Asked(_) => {}
-            Timer::Gc(event) => self.on_gc(event),
+            Timer::Gc(event) => self.on_gc(cx, event),
         }
     }
 
@@ -487,6 +435,8 @@ impl Protocol for TwoPhase {
 
     const TAG: u8 = Self::TAG_BYTE;
     const NAME: &'static str = "two-phase";
+    const FLAWS: &'static [Flaw] = flaws::FLAWS;
+    const HAS_AS_WRITTEN: bool = true;
     const TABLES: &'static [TableSpec] = &[
         EVENT,
         EVENT_PHASE,
@@ -502,8 +452,13 @@ impl Protocol for TwoPhase {
         &SPEC
     }
 
-    fn check_config(config: &TwoPhaseConfig, members: &[Member]) -> Result<(), String> {
-        config.check(members)
+    fn check_config(
+        config: &TwoPhaseConfig,
+        members: &[Member],
+        rules: RuleSet,
+        flaws: FlawSet,
+    ) -> Result<(), String> {
+        config.check_under(flaws::quorum_rule(rules, flaws), members)
     }
 
     fn recover(env: &Env<Self>, rows: &Rows) -> Result<Self, RecoverError> {
@@ -526,19 +481,11 @@ impl Protocol for TwoPhase {
     }
 
     fn handle(&mut self, cx: &mut Context<'_, Self>, input: Input<Self>) {
-        match input {
-            Input::Start => self.on_start(cx),
-            Input::Message { from, message } => self.on_message(cx, from, &message),
-            Input::Timeout(timer) => self.on_timeout(cx, timer),
-            Input::Request {
-                client,
-                number,
-                request,
-            } => self.on_request(cx, client, number, &request),
-            Input::Fact(fact) => self.on_fact(cx, &fact),
+        match cx.env().rules {
+            RuleSet::Hardened => self.handle_hardened(cx, input),
+            RuleSet::AsWritten => self.handle_as_written(cx, input),
         }
     }
-
     fn check(env: &Env<Self>, from: NodeId, message: &Message) -> Result<(), &'static str> {
         message::check(env, from, message)
     }
@@ -558,6 +505,23 @@ impl Protocol for TwoPhase {
         message::describe(message)
     }
 
+    fn timer_info(timer: &Timer) -> TimerInfo {
+        let (name, instance, round) = match *timer {
+            Timer::Tick => ("tick", None, None),
+            Timer::Propose(event, round) => ("propose timeout", Some(event), Some(round)),
+            Timer::Round(event, round) => ("round", Some(event), Some(round)),
+            Timer::Retry(event, round) => ("retry", Some(event), Some(round)),
+            Timer::Cooldown(_, event) => ("cooldown", Some(event), None),
+            Timer::Asked(_) => ("asked", None, None),
+            Timer::Gc(event) => ("garbage collection", Some(event), None),
+        };
+        TimerInfo {
+            name,
+            instance,
+            round,
+        }
+    }
+
     fn glance(&self) -> Glance {
         view::glance(self)
     }
@@ -566,8 +530,8 @@ impl Protocol for TwoPhase {
         view::view(self, env, scope)
     }
 
-    fn invariants(&self, _env: &Env<Self>) {
-        if cfg!(debug_assertions) {
+    fn invariants(&self, env: &Env<Self>) {
+        if cfg!(debug_assertions) && env.is_hardened() {
             self.assert_consistent();
         }
     }

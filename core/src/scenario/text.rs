@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Act, At, Behaviour, CrashPoint, Disk, DiskFault, Expectation, Intervention, Link, Network,
-    Scenario, ScenarioError, Selector, ViewHints,
+    Scenario, ScenarioError, Schedule, Selector, ViewHints,
 };
 use crate::codec::encode;
 use crate::crypto::Crypto;
@@ -35,11 +35,15 @@ pub fn parse(file: &str, source: &str) -> Result<Scenario, ScenarioError> {
             ),
         });
     };
-    let mut scenario = with_protocol!(protocol, P => parse_as::<P>(protocol, file, source))?;
+    let (mut scenario, lines) =
+        with_protocol!(protocol, P => parse_as::<P>(protocol, file, source))?;
     scenario.name = stem(file).to_owned();
     scenario.source = source.to_owned();
-    scenario.check().map_err(|message| {
-        let line = line_of_message(source, &message);
+    scenario.check_at().map_err(|(place, message)| {
+        let line = match place {
+            Some(place) => lines.get(place).copied(),
+            None => line_of_message(source, &message),
+        };
         ScenarioError {
             file: file.to_owned(),
             line,
@@ -82,6 +86,8 @@ struct File<C, E, R, F> {
     seed: u64,
     #[serde(default = "default_until_ms")]
     until_ms: u64,
+    #[serde(default)]
+    schedule: Schedule,
     #[serde(default)]
     crypto: Crypto,
     #[serde(default)]
@@ -134,6 +140,7 @@ struct Entry<R, F> {
     instance: Option<String>,
     round: Option<Round>,
     nth: Option<u32>,
+    timer: Option<String>,
     by_ms: Option<u64>,
     behaviour: Option<Behaviour>,
     fact: Option<F>,
@@ -160,11 +167,12 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
     }
 }
 
+/// Reads a file of a protocol; the lines of its interventions come along.
 fn parse_as<P: Simulated>(
     protocol: ProtocolKind,
     file: &str,
     source: &str,
-) -> Result<Scenario, ScenarioError> {
+) -> Result<(Scenario, Vec<usize>), ScenarioError> {
     type Parsed<P> = File<
         <P as Protocol>::Config,
         <P as Simulated>::Setting,
@@ -178,6 +186,7 @@ fn parse_as<P: Simulated>(
     scenario.flaws = parsed.flaws;
     scenario.seed = parsed.seed;
     scenario.until = Time::from_ms(parsed.until_ms);
+    scenario.schedule = parsed.schedule;
     scenario.crypto = parsed.crypto;
     scenario.network = parsed.network;
     scenario.disk = parsed.disk;
@@ -204,19 +213,18 @@ fn parse_as<P: Simulated>(
             })? = GroupId(group.id);
         }
     }
+    let mut lines = Vec::new();
     for entry in parsed.at {
-        let span = entry.act.span();
-        let checked =
-            intervention(entry).and_then(|entry| entry.act.check(parsed.nodes).map(|()| entry));
-        scenario
-            .interventions
-            .push(checked.map_err(|message| ScenarioError {
-                file: file.to_owned(),
-                line: Some(line_at(source, span.start)),
-                message,
-            })?);
+        let line = line_at(source, entry.act.span().start);
+        let entry = intervention(entry).map_err(|message| ScenarioError {
+            file: file.to_owned(),
+            line: Some(line),
+            message,
+        })?;
+        scenario.interventions.push(entry);
+        lines.push(line);
     }
-    Ok(scenario)
+    Ok((scenario, lines))
 }
 
 fn intervention<R: serde::Serialize, F: serde::Serialize>(
@@ -253,9 +261,15 @@ fn intervention<R: serde::Serialize, F: serde::Serialize>(
             when: entry.when.unwrap_or_default(),
         },
         "restart" => Act::Restart { node: node? },
-        "partition" => Act::Partition {
-            groups: entry.groups.ok_or_else(|| missing("groups"))?,
-        },
+        "partition" => {
+            let groups = entry.groups.ok_or_else(|| missing("groups"))?;
+            if groups.iter().any(Vec::is_empty) {
+                return Err(format!(
+                    "{act}: an empty group; a node in no group is alone anyhow"
+                ));
+            }
+            Act::Partition { groups }
+        }
         "heal" => Act::Heal,
         "link" => Act::Link(Link {
             from: entry.from,
@@ -270,6 +284,13 @@ fn intervention<R: serde::Serialize, F: serde::Serialize>(
         },
         "duplicate" => Act::Duplicate(select(target?)),
         "corrupt" => Act::Corrupt(select(target?)),
+        "deliver" => Act::Deliver(select(target?)),
+        "fire" => Act::Fire {
+            node: node?,
+            timer: entry.timer.ok_or_else(|| missing("timer"))?,
+            round: entry.round,
+            instance: entry.instance.clone(),
+        },
         "byzantine" => Act::Byzantine {
             node: node?,
             behaviour: entry.behaviour.ok_or_else(|| missing("behaviour"))?,
@@ -293,7 +314,7 @@ fn intervention<R: serde::Serialize, F: serde::Serialize>(
     Ok(Intervention { at, act })
 }
 
-const ACTS: [&str; 14] = [
+const ACTS: [&str; 16] = [
     "submit",
     "crash",
     "restart",
@@ -304,6 +325,8 @@ const ACTS: [&str; 14] = [
     "delay",
     "duplicate",
     "corrupt",
+    "deliver",
+    "fire",
     "byzantine",
     "fact",
     "disk",
@@ -342,7 +365,11 @@ pub(crate) fn unknown_word(what: &str, found: &str, known: &[&str]) -> String {
     let nearest = known
         .iter()
         .min_by_key(|word| distance(found, word))
-        .filter(|word| distance(found, word) <= 3);
+        .filter(|word| {
+            // Of a short word little may differ: every word is near to "at".
+            let longer = found.chars().count().max(word.chars().count());
+            distance(found, word) <= (longer / 3).min(3)
+        });
     match nearest {
         Some(word) => format!("unknown {what} \"{found}\"; did you mean {word}?"),
         None => format!(
@@ -452,6 +479,7 @@ mod tests {
         for (tail, expected) in cases {
             assert_eq!(&error(tail), expected);
         }
+        assert!(error("foo = 1\n").contains("unknown key \"foo\"; expected one of title"));
         assert!(
             parse("x", "protocol = \"three-phase\"\nnodes = 3")
                 .unwrap_err()
@@ -463,6 +491,90 @@ mod tests {
             "{}",
             error("rules = \"soft\"\n")
         );
+    }
+
+    #[test]
+    fn what_can_never_be_done_is_refused_with_its_line() {
+        let at = |keys: &str| error(&format!("[[at]]\nms = 1\ndo = {keys}\n"));
+        let cases = [
+            (
+                "\"drop\"\nkind = \"lok\"",
+                "drop: unknown kind \"lok\"; did you mean lock?",
+            ),
+            (
+                "\"drop\"\nkind = \"zzz\"",
+                "drop: unknown kind \"zzz\"; expected one of proposal, ",
+            ),
+            (
+                "\"corrupt\"\nnth = 0",
+                "corrupt: nth = 0: expected at least 1",
+            ),
+            (
+                "\"delay\"\nby_ms = 9223372036854775807",
+                "delay: by_ms = 9223372036854775807: expected at most 86400000",
+            ),
+            (
+                "\"fact\"\nnode = 1\nfact = { hide = [99] }",
+                "fact: output 99 does not exist; expected 0 to 7",
+            ),
+            (
+                "\"fact\"\nfact = { hide = [1] }",
+                "fact: hide and show need the node whose view is meant",
+            ),
+            (
+                "\"partition\"\ngroups = [[1, 2], [2, 3]]",
+                "partition: node 2 is named twice; expected it in one group",
+            ),
+            (
+                "\"partition\"\ngroups = [[1, 2], []]",
+                "partition: an empty group; a node in no group is alone anyhow",
+            ),
+            (
+                "\"partition\"\ngroups = []",
+                "partition: no group names a node; expected at least one",
+            ),
+        ];
+        for (keys, expected) in cases {
+            let found = at(keys);
+            assert!(
+                found.starts_with(&format!("three.toml:5: {expected}")),
+                "{found}"
+            );
+        }
+        let lost = "[[at]]\nms = 9\ndo = \"restart\"\nnode = 2\n\
+                    [[at]]\nms = 5\ndo = \"disk\"\nnode = 2\nfault = \"lose\"\n";
+        assert!(
+            error(lost).starts_with("three.toml:5: restart: node 2 lost its disk before"),
+            "{}",
+            error(lost)
+        );
+        let before = lost.replace("ms = 9", "ms = 4");
+        assert!(parse("three.toml", &format!("{HEAD}{before}")).is_ok());
+    }
+
+    #[test]
+    fn a_setup_and_expectations_that_cannot_be_are_refused() {
+        let cases = [
+            (
+                "[[network.link]]\nfrom = 1\nto = 9\n",
+                "network.link: to = 9: expected 1 to 3",
+            ),
+            (
+                "until_ms = 9223372036854775807\n",
+                "three.toml:3: until_ms: expected at most 31622400000, 366 days of virtual time",
+            ),
+            (
+                "[[expect]]\ninvariant = \"agremeent\"\nholds = true\n",
+                "three.toml:4: expect: unknown invariant \"agremeent\"; did you mean agreement?",
+            ),
+            (
+                "[[expect]]\ninvariant = \"nope\"\nholds = true\n",
+                "expected one of agreement, validity, one signature, one vote, withdrawal, every event ends",
+            ),
+        ];
+        for (tail, expected) in cases {
+            assert!(error(tail).contains(expected), "{}", error(tail));
+        }
     }
 
     #[test]

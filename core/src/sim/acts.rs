@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::Sim;
 use crate::event::EventKind;
-use crate::scenario::{Act, CrashPoint, DiskFault};
+use crate::scenario::{Act, CrashPoint, DiskFault, Schedule};
 use crate::types::NodeId;
 use crate::view::ViewScope;
 
@@ -69,6 +69,33 @@ impl Sim {
                 let select = self.net.add_rule(act, self.cluster.spec())?;
                 self.fault_injected(select);
             }
+            Act::Deliver(_) | Act::Fire { .. } if self.scenario.schedule == Schedule::Timed => {
+                return Err(alloc::format!(
+                    "{}: needs schedule = \"manual\" in the scenario",
+                    act.name()
+                ));
+            }
+            Act::Deliver(select) => self.deliver_held(select)?,
+            Act::Fire {
+                node,
+                timer,
+                round,
+                instance,
+            } => {
+                let names = self.names();
+                let is_named = |id| names.get(&id) == instance.as_ref();
+                let armed = self.slot(*node).replica.as_ref().and_then(|replica| {
+                    replica.armed().iter().position(|info| {
+                        info.name == timer
+                            && round.is_none_or(|round| info.round == Some(round))
+                            && (instance.is_none() || info.instance.is_some_and(is_named))
+                    })
+                });
+                let Some(armed) = armed else {
+                    return Err(alloc::format!("fire: {node} has no {timer} timer armed"));
+                };
+                self.fire(*node, armed);
+            }
             Act::Byzantine { node, behaviour } => {
                 self.oracle.on_byzantine(*node);
                 self.count_fault("byzantine");
@@ -78,6 +105,9 @@ impl Sim {
             Act::Fact { node, change } => {
                 self.environment.change(self.now, *node, change)?;
                 self.count_fault("view_change");
+                if self.scenario.schedule == Schedule::Manual {
+                    self.tell_views();
+                }
                 self.schedule_environment();
             }
             Act::Disk { node, fault } => {

@@ -13,7 +13,7 @@ use crate::envelope::Refusal;
 use crate::event::{Event, EventKind, Level};
 use crate::ordered::Map;
 use crate::replica::{Outgoing, Replica};
-use crate::scenario::{Act, Link, Network, Scenario, Selector};
+use crate::scenario::{Act, Link, Network, Scenario, Schedule, Selector};
 use crate::types::{Duration, InstanceId, NodeId, Round, Time};
 use crate::view::Spec;
 
@@ -103,6 +103,8 @@ pub(super) struct Net {
     cut: Option<Map<NodeId, u16>>,
     rules: Vec<Rule>,
     packets: Vec<Packet>,
+    /// Everything that was sent in a manual schedule, with its receiver, in order.
+    held: Vec<(u32, NodeId)>,
     free: Vec<u32>,
     sent_by: Vec<u64>,
     pub(super) delivered: u64,
@@ -144,6 +146,7 @@ impl Net {
             cut: None,
             rules: Vec::new(),
             packets: Vec::new(),
+            held: Vec::new(),
             free: Vec::new(),
             sent_by: alloc::vec![0; usize::from(scenario.nodes)],
             delivered: 0,
@@ -377,6 +380,30 @@ impl Sim {
         }
     }
 
+    /// Delivers a message that is held, whether or not it was delivered before.
+    pub(super) fn deliver_held(&mut self, select: &Selector) -> Result<(), String> {
+        let kinds = self.cluster.spec().messages;
+        let names = self.names();
+        let mut matching = self.net.held.iter().filter(|(packet, to)| {
+            let Packet { from, info, .. } = self.net.packet(*packet);
+            let named =
+                |name: &String| info.instance.is_some_and(|id| names.get(&id) == Some(name));
+            let kind = kinds.get(usize::from(info.kind)).map(|kind| kind.name);
+            select.from.is_none_or(|id| id == *from)
+                && select.to.is_none_or(|id| id == *to)
+                && select.kind.as_deref().is_none_or(|name| Some(name) == kind)
+                && select.round.is_none_or(|round| round == info.round)
+                && select.instance.as_ref().is_none_or(named)
+        });
+        let nth = select.nth.unwrap_or(1).saturating_sub(1) as usize;
+        let Some((packet, to)) = matching.nth(nth).copied() else {
+            return Err(String::from("deliver: no such message was sent"));
+        };
+        self.net.packets[packet as usize].refs += 1;
+        self.deliver(packet, to);
+        Ok(())
+    }
+
     fn enqueue(&mut self, from: NodeId, outgoing: &Outgoing) -> u32 {
         let bytes = outgoing.packet.clone();
         let mut digest = [0; 16];
@@ -395,14 +422,20 @@ impl Sim {
     }
 
     fn send_to(&mut self, packet: u32, from: NodeId, to: NodeId, version: &super::faulty::Version) {
+        // A manual schedule says itself who hears which version of a lie.
+        let manual = self.scenario.schedule == Schedule::Manual;
         if to == from
             || to.0 == 0
             || to.0 > self.scenario.nodes
-            || !version.reaches(to, self.scenario.nodes)
+            || !manual && !version.reaches(to, self.scenario.nodes)
         {
             return;
         }
         let info = self.net.packets[packet as usize].info;
+        if manual {
+            self.net.packets[packet as usize].refs += 1;
+            return self.net.held.push((packet, to));
+        }
         if self.net.is_cut(from, to) {
             self.net.cut_off += 1;
             return self.drop_message(from, to, info, "cut");

@@ -267,8 +267,8 @@ impl Sim {
 
     fn expectation_reports(&self, views: &[(NodeId, NodeView)]) -> Vec<ExpectationReport> {
         let scenario = self.scenario();
-        let applies =
-            |entry: &&Expectation| entry.rules.is_none_or(|rules| rules == scenario.rules);
+        let in_force = scenario.in_force();
+        let applies = |entry: &&Expectation| entry.rules.is_none_or(|rules| rules == in_force);
         let judge = |entry: &Expectation| ExpectationReport {
             text: describe(entry),
             met: self.is_met(entry, views),

@@ -5,7 +5,7 @@ use super::{ClientReply, Decision, SCENARIO_CLIENT, Sim, global_time, local_time
 use crate::entropy::{Purpose, draw, scale};
 use crate::event::{Event, EventKind, Level};
 use crate::replica::{Output, Released};
-use crate::scenario::CrashPoint;
+use crate::scenario::{CrashPoint, Schedule};
 use crate::types::{Duration, NodeId, Round, Time};
 
 impl Sim {
@@ -28,7 +28,9 @@ impl Sim {
         self.hash_step(b'd', to, &digest);
         let slot = &mut self.slots[usize::from(to.0) - 1];
         let replica = slot.replica.as_mut().expect("checked above");
+        let again = self.scenario.schedule == Schedule::Manual;
         let output = match self.net.opened(packet, replica.as_ref()) {
+            Ok(opened) if again => replica.receive_again(now, opened),
             Ok(opened) => replica.receive(now, Ok(opened)),
             Err(why) => replica.receive(now, Err(*why)),
         };
@@ -80,6 +82,30 @@ impl Sim {
         }
         self.schedule_environment();
         Some(Some(node))
+    }
+
+    /// Fires an armed timer, as a manual schedule says.
+    pub(super) fn fire(&mut self, node: NodeId, armed: usize) {
+        if self.slot(node).crash == Some(CrashPoint::BeforeHandling) {
+            return self.crash(node);
+        }
+        let now = self.local_time(node);
+        self.hash_step(b't', node, &(armed as u64).to_le_bytes());
+        if let Some(replica) = self.slot_mut(node).replica.as_mut() {
+            let output = replica.fire(now, armed);
+            self.absorb(node, output);
+        }
+    }
+
+    /// Shows every node its whole view again.
+    pub(super) fn tell_views(&mut self) {
+        for node in self.scenario.ids() {
+            if self.is_alive(node)
+                && let Some(fact) = self.environment.full_view(self.now, node)
+            {
+                self.give_fact(node, &fact);
+            }
+        }
     }
 
     fn give_fact(&mut self, node: NodeId, fact: &[u8]) {
@@ -228,6 +254,9 @@ impl Sim {
     }
 
     pub(super) fn schedule_wake(&mut self, node: NodeId) {
+        if self.scenario.schedule == Schedule::Manual {
+            return;
+        }
         let slot = self.slot(node);
         let Some(deadline) = slot.replica.as_ref().and_then(|replica| replica.deadline()) else {
             return;
@@ -240,6 +269,9 @@ impl Sim {
     }
 
     pub(super) fn schedule_environment(&mut self) {
+        if self.scenario.schedule == Schedule::Manual {
+            return;
+        }
         let Some(at) = self.environment.deadline().map(|at| at.max(self.now)) else {
             return;
         };

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use phaselab_core::codec::{self, encode};
 use phaselab_core::environment::Environment;
+use phaselab_core::replica::Replica;
 use phaselab_core::types::{Hash32, NodeId, Time};
+use phaselab_core::view::ViewScope;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -50,14 +52,16 @@ enum Said {
     Stop,
 }
 
-/// Starts hosting the world outside; `None` if someone else already does at this address.
+/// Starts hosting the world outside; `None` if someone else already does at this address. `paid` is what nodes hold that
+/// the chain has paid for, if that is known.
 ///
 /// # Errors
-/// If the address cannot be bound for another reason, or the saved state is of something else.
+/// If the address cannot be bound for another reason, or the saved state is gone or of something else.
 pub(crate) async fn start(
     address: SocketAddr,
     genesis: &GenesisFile,
     state: &Path,
+    paid: Option<String>,
 ) -> Result<Option<Host>, Failure> {
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
@@ -76,7 +80,7 @@ pub(crate) async fn start(
             )));
         }
     };
-    let actor = Actor::open(genesis, state)?;
+    let actor = Actor::open(genesis, state, paid)?;
     let hash = genesis.genesis.hash();
     let members = genesis.ids();
     let (say, said) = mpsc::channel(QUEUE_MAX);
@@ -86,6 +90,17 @@ pub(crate) async fn start(
         stop: say,
         actor: tokio::spawn(actor.run(said)),
     }))
+}
+
+/// What a node holds that the chain has paid for, in words; `None` if nothing.
+pub(crate) fn paid_for(store: &Path, replica: &dyn Replica) -> Option<String> {
+    let instances = replica.view(ViewScope::Summary).instances;
+    let decided = instances.iter().find(|instance| instance.value.is_some())?;
+    Some(format!(
+        "{} holds {} as decided",
+        store.display(),
+        decided.name
+    ))
 }
 
 impl Host {
@@ -175,7 +190,7 @@ struct Actor {
 }
 
 impl Actor {
-    fn open(genesis: &GenesisFile, state: &Path) -> Result<Actor, Failure> {
+    fn open(genesis: &GenesisFile, state: &Path, paid: Option<String>) -> Result<Actor, Failure> {
         let made = genesis
             .protocol
             .environment_of(&genesis.setting, &genesis.genesis, CHAIN_SEED);
@@ -186,12 +201,23 @@ impl Actor {
             written: Vec::new(),
         };
         let mut begun_at = Time::ZERO;
-        if let Some(saved) = file.read()? {
-            environment
-                .restore(&saved.state)
-                .map_err(|what| Failure::in_file(state, what))?;
-            begun_at = saved.now;
-            file.written = saved.state;
+        match (file.read()?, paid) {
+            (Some(saved), _) => {
+                environment
+                    .restore(&saved.state)
+                    .map_err(|what| Failure::in_file(state, what))?;
+                begun_at = saved.now;
+                file.written = saved.state;
+            }
+            // From genesis it would show outputs that are spent.
+            (None, Some(paid)) => {
+                let what = format!(
+                    "the chain's state is missing, but {paid}: the chain would begin again and forget what it paid; \
+                     put the file back, or begin a new cluster in another folder"
+                );
+                return Err(Failure::in_file(state, what));
+            }
+            (None, None) => {}
         }
         Ok(Actor {
             environment,

@@ -53,6 +53,13 @@ impl Choice {
                 ));
             }
             (Some(name), None, None) => load(name)?,
+            (None, Some(_), Some(_)) if self.nodes.is_some() => {
+                return Err(Failure::Input(
+                    "--nodes: a swarm draws how many nodes there are, and faults that fit them; expected no --nodes, \
+                     or a scenario instead of --protocol"
+                        .to_owned(),
+                ));
+            }
             (None, Some(protocol), Some(seed)) => protocol.swarm(seed),
             (None, Some(protocol), None) => {
                 workload(protocol, self.nodes.unwrap_or(NODES_DEFAULT))?
@@ -135,6 +142,14 @@ fn load(name: &str) -> Result<Scenario, Failure> {
         .collect();
     match matching.as_slice() {
         [one] => Ok(scenario::parse(&format!("{}.toml", one.name), one.text)?),
+        [] if path.is_dir() => Err(Failure::in_file(
+            path,
+            "is a folder; expected a scenario's file or name",
+        )),
+        [] if path.exists() => Err(Failure::in_file(
+            path,
+            "is no regular file; expected a scenario's file or name",
+        )),
         [] => Err(Failure::Input(unknown(
             name,
             builtin.iter().map(|known| known.name),
@@ -153,9 +168,12 @@ fn load(name: &str) -> Result<Scenario, Failure> {
 fn unknown(name: &str, known: impl Iterator<Item = &'static str>) -> String {
     let near = |full: &&str| {
         let bare = full.rsplit('/').next().unwrap_or(full);
-        let distance =
-            strsim::damerau_levenshtein(name, bare).min(strsim::damerau_levenshtein(name, full));
-        distance <= 3 || (name.len() >= 3 && full.contains(name))
+        // Of a short name little may differ.
+        let is_near = |known: &str| {
+            let longer = name.chars().count().max(known.chars().count());
+            strsim::damerau_levenshtein(name, known) <= (longer / 3).min(3)
+        };
+        is_near(bare) || is_near(full) || (name.len() >= 3 && full.contains(name))
     };
     let near: Vec<_> = known.filter(near).collect();
     if near.is_empty() {
@@ -176,6 +194,9 @@ fn workload(protocol: ProtocolKind, nodes: u16) -> Result<Scenario, Failure> {
     let mut scenario = Scenario::new(protocol, nodes);
     let request = protocol.parse_request("request", sample.request)?;
     let instance = protocol.request_name(&request);
+    if let Some(config) = sample.config_for(nodes) {
+        scenario.config = protocol.parse_config("config", config)?;
+    }
     scenario.title = format!("One request to every node of {}", protocol.name());
     scenario.at_ms(
         100,

@@ -4,6 +4,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use crate::failure::Outcome;
+use crate::terminal::print_raw;
 
 /// Options of `completions`.
 #[derive(Debug, Args)]
@@ -14,11 +15,14 @@ pub(crate) struct CompletionsArgs {
 
 /// Prints the script.
 pub(crate) fn run(args: &CompletionsArgs) -> Outcome {
+    // Into memory first: the generator panics where it cannot write.
+    let mut script = Vec::new();
     clap_complete::generate(
         args.shell,
         &mut super::Cli::command(),
         "phaselab",
-        &mut std::io::stdout(),
+        &mut script,
     );
+    print_raw(&String::from_utf8_lossy(&script));
     Ok(())
 }

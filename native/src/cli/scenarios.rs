@@ -61,12 +61,9 @@ pub(crate) fn run(args: &ScenariosArgs) -> Outcome {
     }
     screen.line("");
     screen.entry(
-        "",
-        None,
-        &screen.paint(
-            Ink::Dim,
-            "Run one: phaselab sim NAME. The part after the slash is enough where it is unique.",
-        ),
+        "Run one: ",
+        Some(Ink::Dim),
+        "phaselab sim NAME. The part after the slash is enough where it is unique.",
     );
     Ok(())
 }

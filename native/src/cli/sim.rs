@@ -1,6 +1,6 @@
 //! `phaselab sim`: one run, told or as JSON, and recorded where asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use phaselab_core::sim::Sim;
@@ -39,6 +39,13 @@ pub(crate) fn run(args: &SimArgs) -> Outcome {
     let mut scenario = args.choice.scenario(args.seed.filter(|_| args.swarm))?;
     if let Some(seed) = args.seed {
         scenario.seed = seed;
+    }
+    // Said before the run, not after it.
+    if let Some(folder) = args.trace.as_deref().and_then(Path::parent)
+        && !folder.as_os_str().is_empty()
+        && !folder.is_dir()
+    {
+        return Err(Failure::in_file(folder, "no such folder"));
     }
     let sim = Sim::new(&scenario)
         .map_err(|error| Failure::Input(format!("{}: {error}", scenario.name)))?;

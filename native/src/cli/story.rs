@@ -28,7 +28,7 @@ pub(crate) fn tell(sim: &Sim, report: &Report, telling: &Telling) {
     let mut screen = Screen::stdout();
     header(&mut screen, sim.scenario());
     events(&mut screen, sim, telling.all);
-    outcomes(&mut screen, report);
+    outcomes(&mut screen, sim, report);
     verdicts(&mut screen, report);
     screen.entry("next      ", Some(Ink::Dim), &telling.next);
 }
@@ -141,7 +141,44 @@ fn ink_of(sentence: &str) -> Ink {
     }
 }
 
-fn outcomes(screen: &mut Screen, report: &Report) {
+/// A submission that was refused: when first, why, and by which nodes.
+struct RefusedSubmission {
+    first_ms: u64,
+    why: String,
+    nodes: Vec<NodeId>,
+}
+
+/// Tells which submissions were refused, once for each reason.
+fn refusals(screen: &mut Screen, sim: &Sim) {
+    let mut refused: Vec<RefusedSubmission> = Vec::new();
+    for reply in sim.replies() {
+        let read = sim.scenario().protocol.read_reply(&reply.reply);
+        let Some(view) = read.filter(|view| view.outcome == "refused") else {
+            continue;
+        };
+        match refused.iter_mut().find(|known| known.why == view.text) {
+            Some(known) => known.nodes.push(reply.node),
+            None => refused.push(RefusedSubmission {
+                first_ms: reply.at.as_ms(),
+                why: view.text,
+                nodes: Vec::from([reply.node]),
+            }),
+        }
+    }
+    for RefusedSubmission {
+        first_ms,
+        why,
+        mut nodes,
+    } in refused
+    {
+        nodes.sort_unstable();
+        nodes.dedup();
+        let text = format!("{why}  {}  {first_ms} ms", node_list(&nodes));
+        screen.entry("refused   ", Some(Ink::Bad), &text);
+    }
+}
+
+fn outcomes(screen: &mut Screen, sim: &Sim, report: &Report) {
     for decision in report.decisions.iter().take(STORY_LINES_MAX) {
         let label = decision
             .label
@@ -175,6 +212,14 @@ fn outcomes(screen: &mut Screen, report: &Report) {
             end.first_ms
         );
         screen.entry("abandoned ", Some(Ink::Warn), &text);
+    }
+    refusals(screen, sim);
+    if let Some(count) = report.faults.get("impossible") {
+        let text = format!(
+            "{} of the scenario could not be carried out as the run was then",
+            counted(*count, "intervention")
+        );
+        screen.entry("impossible ", Some(Ink::Warn), &text);
     }
     if report.decisions.is_empty() && report.abandoned.is_empty() {
         screen.entry(

@@ -1,7 +1,7 @@
 //! `phaselab sweep`: many seeds on all cores; what broke, and the command that shows it again.
 
 use phaselab_core::ordered::Map;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -17,7 +17,7 @@ use super::choose::Choice;
 use super::story::counted;
 use crate::failure::{Failure, Outcome};
 use crate::panics;
-use crate::terminal::{Ink, Screen, print_json};
+use crate::terminal::{Ink, Screen, print_json, written};
 
 /// Options of `sweep`.
 #[derive(Debug, Args)]
@@ -58,6 +58,9 @@ struct Line {
     violated: Option<String>,
     /// The command that shows it again.
     replay: String,
+    /// The same, one by one.
+    #[serde(skip)]
+    broken: Vec<String>,
     #[serde(skip)]
     faults: Map<&'static str, u64>,
 }
@@ -68,6 +71,16 @@ struct Summary {
     seeds: u64,
     violations: u64,
     faults: Map<&'static str, u64>,
+    /// By what broke: in how many seeds, and the first of them.
+    broken: Map<String, Broken>,
+}
+
+/// How often something broke.
+#[derive(Debug, Serialize)]
+struct Broken {
+    seeds: u64,
+    first: u64,
+    replay: String,
 }
 
 /// Runs the sweep. Lines come in the order of seeds, whatever the order in which cores finish.
@@ -84,7 +97,6 @@ pub(crate) fn run(args: &SweepArgs) -> Outcome {
     );
     let started = Instant::now();
     let mut summary = Summary::default();
-    let mut violations = Vec::new();
     loop {
         let chunk: Vec<u64> = seeds.by_ref().take(CHUNK_SEEDS).collect();
         if chunk.is_empty() {
@@ -97,7 +109,7 @@ pub(crate) fn run(args: &SweepArgs) -> Outcome {
                 progress.inc(1);
                 line
             })
-            .collect();
+            .collect::<Result<_, _>>()?;
         for line in lines {
             summary.seeds += 1;
             for (kind, count) in &line.faults {
@@ -108,17 +120,18 @@ pub(crate) fn run(args: &SweepArgs) -> Outcome {
             }
             if !line.ok {
                 summary.violations += 1;
-                violations.push(line);
+                summary.note(&line);
             }
         }
+        // Nobody would see the rest.
+        written()?;
     }
     progress.finish_and_clear();
     if args.json {
         print_json(&summary);
     } else {
-        show(args, &summary, &violations, started.elapsed());
+        show(args, &summary, started.elapsed());
     }
-    let _ = std::io::stdout().flush();
     if summary.violations == 0 {
         Ok(())
     } else {
@@ -129,33 +142,33 @@ pub(crate) fn run(args: &SweepArgs) -> Outcome {
 /// Seeds that are handed out at once: enough to keep cores busy, few enough that lines come soon.
 const CHUNK_SEEDS: usize = 256;
 
-fn one(args: &SweepArgs, fixed: Option<&Scenario>, seed: u64) -> Line {
+/// Runs one seed. A choice that this seed makes impossible is the input's fault, not the protocol's.
+fn one(args: &SweepArgs, fixed: Option<&Scenario>, seed: u64) -> Result<Line, Failure> {
     let swarm = if fixed.is_none() { " --swarm" } else { "" };
     let replay = format!("phaselab sim{}{swarm} --seed {seed}", args.choice.words());
     let ran = panics::caught(|| {
         let mut scenario = match fixed {
             Some(scenario) => scenario.clone(),
-            None => args
-                .choice
-                .scenario(Some(seed))
-                .map_err(|failure| failure.to_string())?,
+            None => args.choice.scenario(Some(seed))?,
         };
         scenario.seed = seed;
-        let mut sim = Sim::new(&scenario).map_err(|error| error.to_string())?;
+        let mut sim = Sim::new(&scenario)
+            .map_err(|error| Failure::Input(format!("{}: {error}", scenario.name)))?;
         sim.set_level(Level::None);
         sim.run();
-        Ok(sim.report())
+        Ok::<_, Failure>(sim.report())
     });
     let report = match ran {
-        Ok(Ok(report)) => report,
-        Ok(Err(what)) | Err(what) => {
-            return Line {
+        Ok(report) => report?,
+        Err(what) => {
+            return Ok(Line {
                 seed,
                 ok: false,
+                broken: Vec::from([what.clone()]),
                 violated: Some(what),
                 replay,
                 faults: Map::new(),
-            };
+            });
         }
     };
     let broken = report
@@ -167,16 +180,17 @@ fn one(args: &SweepArgs, fixed: Option<&Scenario>, seed: u64) -> Line {
         .expectations
         .iter()
         .filter(|entry| !entry.met)
-        .map(|entry| entry.text.clone());
+        .map(|entry| format!("not met: {}", entry.text));
     let ok = report.is_as_expected();
-    let violated = (!ok).then(|| broken.chain(unmet).collect::<Vec<_>>().join(", "));
-    Line {
+    let broken: Vec<String> = broken.chain(unmet).filter(|_| !ok).collect();
+    Ok(Line {
         seed,
         ok,
-        violated,
+        violated: (!ok).then(|| broken.join(", ")),
+        broken,
         replay,
         faults: report.faults,
-    }
+    })
 }
 
 fn progress(seeds: u64, json: bool) -> ProgressBar {
@@ -190,7 +204,7 @@ fn progress(seeds: u64, json: bool) -> ProgressBar {
     bar
 }
 
-fn show(args: &SweepArgs, summary: &Summary, violations: &[Line], took: Duration) {
+fn show(args: &SweepArgs, summary: &Summary, took: Duration) {
     let mut screen = Screen::stdout();
     let per_second = summary.seeds as f64 / took.as_secs_f64().max(1e-3);
     let head = format!(
@@ -219,24 +233,25 @@ fn show(args: &SweepArgs, summary: &Summary, violations: &[Line], took: Duration
             screen.line(line.trim_end());
         }
     }
-    for line in violations.iter().take(VIOLATIONS_SHOWN_MAX) {
-        let what = line.violated.as_deref().unwrap_or_default();
-        screen.entry(
-            "broken    ",
-            Some(Ink::Bad),
-            &format!("seed {}: {what}", line.seed),
-        );
-        screen.entry("          ", None, &line.replay);
+    for (what, broken) in summary.broken.iter().take(BROKEN_SHOWN_MAX) {
+        let count = counted(broken.seeds, "seed");
+        let text = format!("{what}: in {count}, first in seed {}", broken.first);
+        screen.entry("broken    ", Some(Ink::Bad), &text);
+        screen.entry("          ", None, &broken.replay);
     }
-    if violations.len() > VIOLATIONS_SHOWN_MAX {
-        let more = violations.len() - VIOLATIONS_SHOWN_MAX;
-        screen.entry(
-            "          ",
-            None,
-            &format!("... and {more} more; --json lists them"),
-        );
+    if summary.broken.len() > BROKEN_SHOWN_MAX {
+        let more = summary.broken.len() - BROKEN_SHOWN_MAX;
+        let text = format!("... and {more} more; --json lists them");
+        screen.entry("          ", None, &text);
     }
-    if violations.is_empty() {
+    if summary.seeds == 0 {
+        let Shard { index, of } = args.shard;
+        let text = format!(
+            "shard {index}/{of} has no seed of {}..{}: nothing was run",
+            args.seeds.from, args.seeds.until
+        );
+        screen.entry("nothing   ", Some(Ink::Warn), &text);
+    } else if summary.violations == 0 {
         screen.entry(
             "holds     ",
             Some(Ink::Good),
@@ -245,7 +260,21 @@ fn show(args: &SweepArgs, summary: &Summary, violations: &[Line], took: Duration
     }
 }
 
-const VIOLATIONS_SHOWN_MAX: usize = 10;
+const BROKEN_SHOWN_MAX: usize = 10;
+
+impl Summary {
+    /// Counts what broke in a run.
+    fn note(&mut self, line: &Line) {
+        for what in &line.broken {
+            let first = || Broken {
+                seeds: 0,
+                first: line.seed,
+                replay: line.replay.clone(),
+            };
+            self.broken.get_or_insert_with(what.clone(), first).seeds += 1;
+        }
+    }
+}
 
 impl Shard {
     fn of(self, seeds: Seeds) -> impl Iterator<Item = u64> {

@@ -43,6 +43,8 @@ pub(crate) struct InstanceReport {
     pub(crate) instance: String,
     /// Its phase.
     pub(crate) phase: String,
+    /// Whether something follows that phase.
+    pub(crate) open: bool,
     /// Its round.
     pub(crate) round: u32,
     /// The decided value, in full.
@@ -102,6 +104,7 @@ pub(crate) fn of(
     let instance = |view: &InstanceView| InstanceReport {
         instance: view.name.clone(),
         phase: spec.phases[usize::from(view.phase)].name.to_owned(),
+        open: !spec.phases[usize::from(view.phase)].terminal,
         round: view.round.0,
         value: view.value,
         label: view

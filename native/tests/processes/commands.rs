@@ -130,6 +130,35 @@ fn wrong_input_is_refused_with_one_line_and_status_2() {
             .refused(&["serve", "--dir", "nowhere"])
             .contains("no index.html")
     );
+    for (words, expected) in [
+        (
+            &["sim", "phaselab-cluster"][..],
+            "phaselab-cluster: is a folder; expected a scenario",
+        ),
+        (
+            &["sim", "/dev/null"],
+            "/dev/null: is no regular file; expected a scenario",
+        ),
+        (
+            &["sim", "three-signers", "--trace", "nowhere/run.trace"],
+            "nowhere: no such folder",
+        ),
+        (
+            &[
+                "sweep",
+                "--protocol",
+                "two-phase",
+                "--seeds",
+                "0..4",
+                "--nodes",
+                "4",
+            ],
+            "--nodes: a swarm draws how many nodes there are",
+        ),
+    ] {
+        let said = folder.refused(words);
+        assert!(said.contains(expected), "{said}");
+    }
     std::fs::write(
         folder.0.join("three.toml"),
         "protocol = \"two-phase\"\nnodes = 3\n[network]\nlantency_ms = [1, 2]\n",
@@ -198,10 +227,10 @@ fn the_simulator_keeps_its_contract() {
     let end = trace.len() - 1;
     trace[end] ^= 1;
     std::fs::write(folder.0.join("bent.trace"), trace).unwrap();
-    assert_eq!(
-        folder.phaselab(&["replay", "bent.trace"]).status.code(),
-        Some(1),
-        "another hash is another run"
+    assert!(
+        folder
+            .refused(&["replay", "bent.trace"])
+            .contains("the file is damaged")
     );
 
     let unmet =
@@ -276,6 +305,66 @@ fn the_simulator_keeps_its_contract() {
         3
     );
     assert!(text(&folder.phaselab(&["completions", "bash"]).stdout).contains("phaselab"));
+}
+
+/// What a command says and cannot write is an error; a reader that goes away is not.
+#[test]
+fn output_that_is_lost_is_an_error() {
+    let folder = Folder::new();
+    for words in [
+        &["sim", "three-signers", "--json"][..],
+        &["sim", "three-signers"],
+        &["completions", "bash"],
+        &["--help"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let ran = folder
+            .command(words)
+            .stdout(full.unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{words:?}");
+        assert_eq!(
+            text(&ran.stderr),
+            "error: standard output cannot be written: no space left on device\n",
+            "{words:?}"
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ran = folder.command(words).stdout(writer).output().unwrap();
+        assert_eq!(ran.status.code(), Some(0), "{words:?}");
+        assert_eq!(text(&ran.stderr), "", "{words:?}");
+    }
+}
+
+#[test]
+fn what_was_refused_or_did_not_run_is_told_and_names_steer_no_terminal() {
+    let folder = Folder::new();
+    let scenario = "title = \"a\\u001b]0;x\\u0007\\u202e\"\nprotocol = \"two-phase\"\nnodes = 3\n\
+                    [[at]]\nms = 100\ndo = \"submit\"\nto = [1, 2]\nrequest = { event = \"\", amount = 25 }\n";
+    std::fs::write(folder.0.join("refused.toml"), scenario).unwrap();
+    let told = text(&folder.phaselab(&["sim", "refused.toml"]).stdout);
+    assert!(
+        told.contains("refused   event: expected a name of 1 to 64 bytes  nodes 1 2  100 ms"),
+        "{told}"
+    );
+    assert!(
+        told.contains("\na\\u{1b}]0;x\\u{7}\\u{202e}\n") && !told.contains('\u{1b}'),
+        "{told}"
+    );
+    let swept = folder.phaselab(&[
+        "sweep",
+        "three-signers",
+        "--seeds",
+        "0..4",
+        "--shard",
+        "9/9",
+    ]);
+    let told = text(&swept.stdout);
+    assert!(
+        told.contains("nothing was run") && !told.contains("holds"),
+        "{told}"
+    );
 }
 
 #[test]

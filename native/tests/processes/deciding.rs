@@ -75,6 +75,17 @@ fn three_processes_decide_and_go_on_from_their_stores() {
         text(&starved.stderr)
     );
 
+    let shown = text(&folder.phaselab(&["status"]).stdout);
+    assert!(
+        shown.contains("open      big: node 1 proposing in round 0, node 2 proposing"),
+        "{shown}"
+    );
+    // What can never be decided is wrong input.
+    assert_eq!(
+        folder.refused(&["submit", "--event", "none", "--amount", "0"]),
+        "error: none: refused: amount: expected at least 1"
+    );
+
     // A signal ends a node cleanly; it comes back with what it knew.
     nodes[2].signal("TERM");
     assert_eq!(nodes[2].wait(), Some(0));
@@ -203,6 +214,79 @@ fn a_cluster_leaves_no_child_behind() {
         let status = folder.phaselab(&["status"]);
         assert_eq!(status.status.code(), Some(1), "{}", text(&status.stdout));
     }
+}
+
+/// The words for a cluster in its folder, whose ports were chosen when it was made.
+const CLUSTER: [&str; 3] = ["cluster", "--page-port", "0"];
+
+/// Ctrl-C while nodes start ends the cluster: it is no sign that they are ready.
+#[test]
+fn a_signal_ends_a_cluster_that_is_starting() {
+    let folder = Folder::with_cluster(3);
+    let mut cluster = Running::start(folder.command(&CLUSTER));
+    let begun = folder.cluster().join("node-1.log");
+    while !begun.exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    cluster.signal("INT");
+    assert_eq!(cluster.wait(), Some(0));
+}
+
+/// Where a cluster cannot start, its input is to blame, and the reason is the node's own.
+#[test]
+fn a_cluster_that_cannot_start_says_why() {
+    let folder = Folder::with_cluster(3);
+    let config = std::fs::read_to_string(folder.cluster().join("node-2.toml")).unwrap();
+    let listen = config
+        .lines()
+        .find_map(|line| line.strip_prefix("listen = \""))
+        .unwrap()
+        .trim_end_matches('"');
+    let taken = std::net::TcpListener::bind(listen).unwrap();
+    let said = folder.refused(&CLUSTER);
+    assert!(
+        said.contains("node 2 did not start: ") && said.contains("the address is in use"),
+        "{said}"
+    );
+    let said = folder.refused(&["node", "--config", "phaselab-cluster/node-2.toml"]);
+    assert!(said.contains("the address is in use"), "{said}");
+    drop(taken);
+
+    let mut running = Running::node(&folder, 3);
+    let said = folder.refused(&CLUSTER);
+    assert!(
+        said.contains("node 3 did not start: ") && said.contains("another process has this store"),
+        "{said}"
+    );
+    running.signal("TERM");
+    running.wait();
+
+    // The chain paid for what the stores hold; it must not begin again.
+    let mut cluster = Running::start(folder.command(&CLUSTER));
+    cluster.wait_for("page ");
+    let submitted = folder.phaselab(&["submit", "--event", "withdraw-1", "--amount", "25"]);
+    assert!(submitted.status.success(), "{}", text(&submitted.stderr));
+    cluster.signal("TERM");
+    assert_eq!(cluster.wait(), Some(0));
+    let state = folder.cluster().join("chain.state");
+    let kept = std::fs::read(&state).unwrap();
+    std::fs::remove_file(&state).unwrap();
+    for words in [
+        &CLUSTER[..],
+        &["node", "--config", "phaselab-cluster/node-1.toml"],
+    ] {
+        let said = folder.refused(words);
+        assert!(
+            said.contains("the chain's state is missing, but ")
+                && said.contains("holds withdraw-1 as decided"),
+            "{said}"
+        );
+    }
+    std::fs::write(&state, kept).unwrap();
+    let mut cluster = Running::start(folder.command(&CLUSTER));
+    cluster.wait_for("page ");
+    cluster.signal("TERM");
+    assert_eq!(cluster.wait(), Some(0));
 }
 
 fn is_alive(pid: u32) -> bool {

@@ -15,8 +15,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use phaselab_core::crypto::{Member, Transcript};
-use phaselab_core::engine::{Context, Env, Input, MessageInfo, Never, Protocol, To};
+use phaselab_core::engine::{
+    Context, Env, Input, MessageInfo, Never, Protocol, RuleSet, TimerInfo, To,
+};
 use phaselab_core::event::{Record, RecordKind};
+use phaselab_core::flaw::FlawSet;
 use phaselab_core::quorum::Quorum;
 use phaselab_core::store::{AnyTable, RecoverError, Rows, Table, TableId, TableSpec};
 use phaselab_core::types::{ClientId, Duration, GroupId, Hash32, InstanceId, NodeId, Round};
@@ -399,7 +402,7 @@ impl Protocol for Clustered {
         &SPEC
     }
 
-    fn check_config((): &(), _: &[Member]) -> Result<(), String> {
+    fn check_config((): &(), _: &[Member], _: RuleSet, _: FlawSet) -> Result<(), String> {
         Ok(())
     }
 
@@ -452,6 +455,14 @@ impl Protocol for Clustered {
             kind,
             instance: Some(instance),
             ..MessageInfo::default()
+        }
+    }
+
+    fn timer_info(_: &()) -> TimerInfo {
+        TimerInfo {
+            name: "never",
+            instance: None,
+            round: None,
         }
     }
 

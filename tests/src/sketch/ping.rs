@@ -1,7 +1,10 @@
 //! `ping`: every node greets every other one, again and again. Nothing is decided: it measures the engine alone.
 
 use phaselab_core::crypto::Member;
-use phaselab_core::engine::{Context, Env, Input, MessageInfo, Never, Protocol, To};
+use phaselab_core::engine::{
+    Context, Env, Input, MessageInfo, Never, Protocol, RuleSet, TimerInfo, To,
+};
+use phaselab_core::flaw::FlawSet;
 use phaselab_core::store::{AnyTable, RecoverError, Rows, TableSpec};
 use phaselab_core::types::{Duration, InstanceId, NodeId, Round};
 use phaselab_core::view::{Glance, MessageKind, NodeView, Shape, Spec, ViewScope};
@@ -69,7 +72,12 @@ impl Protocol for Ping {
         &SPEC
     }
 
-    fn check_config(config: &PingConfig, _: &[Member]) -> Result<(), String> {
+    fn check_config(
+        config: &PingConfig,
+        _: &[Member],
+        _: RuleSet,
+        _: FlawSet,
+    ) -> Result<(), String> {
         if config.every_us == 0 {
             return Err("every_us = 0: expected at least 1".into());
         }
@@ -108,6 +116,14 @@ impl Protocol for Ping {
             instance: Some(message.instance),
             round: Round(0),
             value: None,
+        }
+    }
+
+    fn timer_info(_: &()) -> TimerInfo {
+        TimerInfo {
+            name: "ping",
+            instance: None,
+            round: None,
         }
     }
 

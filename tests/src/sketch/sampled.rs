@@ -16,8 +16,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use phaselab_core::crypto::{Member, Transcript};
-use phaselab_core::engine::{Context, Env, Input, MessageInfo, Never, Protocol, To};
+use phaselab_core::engine::{
+    Context, Env, Input, MessageInfo, Never, Protocol, RuleSet, TimerInfo, To,
+};
 use phaselab_core::event::{Event, EventKind, Level, Record, RecordKind};
+use phaselab_core::flaw::FlawSet;
 use phaselab_core::store::{AnyTable, RecoverError, Rows, Table, TableId, TableSpec};
 use phaselab_core::types::{ClientId, Duration, Hash32, InstanceId, NodeId, Round};
 use phaselab_core::view::{
@@ -267,7 +270,12 @@ impl Protocol for Sampled {
         &SPEC
     }
 
-    fn check_config(config: &SampledConfig, members: &[Member]) -> Result<(), String> {
+    fn check_config(
+        config: &SampledConfig,
+        members: &[Member],
+        _: RuleSet,
+        _: FlawSet,
+    ) -> Result<(), String> {
         let (k, n) = (usize::from(config.k), members.len());
         if config.beta == 0 || config.alpha > config.k || config.alpha <= config.k / 2 || k >= n {
             return Err("expected k / 2 < alpha <= k < nodes, and beta > 0".into());
@@ -338,6 +346,14 @@ impl Protocol for Sampled {
             instance: Some(Self::question()),
             round: Round(poll),
             value: Some(colour.value()),
+        }
+    }
+
+    fn timer_info(round: &u32) -> TimerInfo {
+        TimerInfo {
+            name: "poll",
+            instance: None,
+            round: Some(Round(*round)),
         }
     }
 

@@ -341,12 +341,12 @@ pub(crate) fn config() -> impl Strategy<Value = TwoPhaseConfig> {
 }
 
 fn selector() -> impl Strategy<Value = Selector> {
-    let text = || option::of("[a-z-]{0,9}");
+    let kind = select(vec!["proposal", "lock", "commit", "nonsense"]).prop_map(String::from);
     (
         option::of(node()),
         option::of(node()),
-        text(),
-        text(),
+        option::of(kind),
+        option::of("[a-z-]{0,9}"),
         option::of(round()),
         option::of(any::<u32>()),
     )
@@ -394,6 +394,10 @@ pub(crate) fn act() -> impl Strategy<Value = Act> {
         (node(), select(Behaviour::ALL.to_vec()))
             .prop_map(|(node, behaviour)| Act::Byzantine { node, behaviour }),
         (option::of(node()), bytes()).prop_map(|(node, change)| Act::Fact { node, change }),
+        (option::of(node()), change()).prop_map(|(node, change)| Act::Fact {
+            node,
+            change: phaselab_core::codec::encode(&change),
+        }),
         (node(), select(vec![DiskFault::Lose, DiskFault::Fail]))
             .prop_map(|(node, fault)| Act::Disk { node, fault }),
         (node(), any::<u32>()).prop_map(|(node, rate_permille)| Act::Skew {
@@ -421,7 +425,7 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
     });
     (
         any::<u64>(),
-        any::<u64>(),
+        0..=366 * 86_400_000_000_000_u64,
         vec(intervention(), 0..6),
         vec(expectation, 0..3),
         ".{0,9}",
@@ -438,11 +442,13 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
                 Crypto::Simulated
             };
             scenario.environment = phaselab_core::codec::encode(&ChainSetting::default());
-            scenario.interventions = interventions
-                .into_iter()
-                .filter(|entry| entry.act.check(3).is_ok())
-                .collect();
             scenario.expectations = expectations;
+            for entry in interventions {
+                scenario.interventions.push(entry);
+                if scenario.check().is_err() {
+                    scenario.interventions.pop();
+                }
+            }
             scenario
         })
 }
@@ -450,7 +456,8 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
 /// Any trace of such a scenario.
 pub(crate) fn trace() -> impl Strategy<Value = Trace> {
     let by_hand = vec(intervention(), 0..3).prop_map(|entries| {
-        let possible = |entry: &Intervention| entry.act.check(3).is_ok();
+        let possible =
+            |entry: &Intervention| entry.act.check(3, ProtocolKind::TwoPhase.spec()).is_ok();
         entries.into_iter().filter(possible).collect::<Vec<_>>()
     });
     (

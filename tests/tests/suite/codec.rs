@@ -14,7 +14,7 @@ use phaselab_core::protocol::two_phase::{
 use phaselab_core::protocol::{ProtocolKind, simulated_genesis};
 use phaselab_core::scenario::{Act, Scenario, builtin, parse};
 use phaselab_core::sim::Sim;
-use phaselab_core::trace::Trace;
+use phaselab_core::trace::{Trace, TraceError};
 use phaselab_core::types::{NodeId, Time};
 use phaselab_tests::machine::Machine;
 use phaselab_tests::{Cluster, fixture};
@@ -158,10 +158,11 @@ proptest! {
         prop_assert_eq!(machine.replica().refused(), 1);
         machine.request(Time::from_ms(20), 1, &bytes);
         machine.fact(Time::from_ms(20), &bytes);
-        let mut trace = b"phaselab\x01\x00".to_vec();
+        let mut trace = b"phaselab\x02\x00".to_vec();
         trace.extend(&bytes);
         prop_assert!(Trace::from_bytes(&bytes).is_err());
-        let _ = Trace::from_bytes(&trace);
+        prop_assert!(Trace::from_bytes(&trace).is_err());
+        let _ = Trace::from_bytes(&sealed(trace));
         let _ = parse("fuzz.toml", &String::from_utf8_lossy(&bytes));
     }
 
@@ -217,13 +218,14 @@ proptest! {
         }
     }
 
-    /// A trace that was damaged is refused, or describes a run that can be made.
+    /// A trace that somebody changed is refused, or describes a run that can be made.
     #[test]
     fn a_changed_trace_is_refused_or_can_start(
         trace in arbitrary::trace(),
         mutation in arbitrary::mutation(),
     ) {
-        let changed = mutation.of(&trace.to_bytes());
+        let whole = trace.to_bytes();
+        let changed = sealed(mutation.of(&whole[..whole.len() - 32]));
         if let Ok(trace) = Trace::from_bytes(&changed)
             && trace.scenario.nodes <= 20
         {
@@ -249,6 +251,47 @@ fn busy_machine() -> Machine {
     let packet = fixture::packet(&one, 1, &encode(&Message::ProposalBroadcast(proposal)));
     machine.packet(Time::from_ms(5), &packet);
     machine
+}
+
+/// The bytes of a trace file with the digest that belongs behind them.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let digest = blake3::derive_key("phaselab 2026-11 trace file v2", &bytes);
+    bytes.extend_from_slice(&digest);
+    bytes
+}
+
+/// Every byte of a trace file counts: titles and expectations as much as the run, and nothing may follow.
+#[test]
+fn a_damaged_trace_is_refused() {
+    let mut scenario = Cluster::builder(3).until_ms(50).build();
+    scenario.title = "A title".into();
+    let (trace, _) = Trace::record(Sim::new(&scenario).expect("a possible scenario"));
+    let whole = trace.to_bytes();
+    let header = 10;
+    for place in header..whole.len() {
+        let mut bent = whole.clone();
+        bent[place] ^= 1;
+        assert_eq!(
+            Trace::from_bytes(&bent),
+            Err(TraceError::Damaged),
+            "byte {place}"
+        );
+    }
+    for length in header..whole.len() {
+        assert_eq!(
+            Trace::from_bytes(&whole[..length]),
+            Err(TraceError::Damaged),
+            "cut off after {length} bytes"
+        );
+    }
+    let mut longer = whole[..whole.len() - 32].to_vec();
+    longer.push(0);
+    assert_eq!(
+        Trace::from_bytes(&sealed(longer)),
+        Err(TraceError::Damaged),
+        "bytes behind the journal"
+    );
+    assert_eq!(Trace::from_bytes(&whole), Ok(trace));
 }
 
 /// All that a trace holds is checked when it is read: what a person did by hand too.

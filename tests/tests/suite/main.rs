@@ -3,13 +3,17 @@
 mod arbitrary;
 mod broken;
 mod codec;
+mod coverage;
 mod determinism;
+mod explorer;
 mod faulty;
+mod flaws;
 mod golden;
 mod golden_bytes;
 mod golden_runs;
 mod ledger;
 mod limits;
+mod museum;
 mod quorum;
 mod rounds;
 mod signatures;

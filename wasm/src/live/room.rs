@@ -76,6 +76,7 @@ impl Room {
         let genesis = Genesis {
             protocol: kind.tag(),
             rules: RuleSet::Hardened,
+            flaws: Vec::new(),
             crypto,
             name: format!("{name} {}", hex(&entropy()[..8])),
             members: (1..).zip(&secrets).map(member).collect(),

@@ -1,6 +1,7 @@
 //! Rounds that end without a decision: backoff, withdrawal, and the proof that ends an event.
 
 use super::config::STATE_SYNC_COOLDOWN_MS;
+use super::flaws::{self, Source};
 use super::message::{Message, SigningEvent};
 use super::phase::EventPhase;
 use super::{Cx, Outcome, Reply, Timer, TwoPhase};
@@ -46,11 +47,8 @@ impl TwoPhase {
         cx.count("two_phase_proposal_timeouts_total");
         self.cancel_round(cx, event, round);
         self.enter_phase(cx, event, EventPhase::Failed);
-        if let Some(row) = self.phases.get_mut(&event) {
-            row.rounds.enter(next);
-            row.own_proposal_hash = None;
-        }
-        if exhausted && !locked {
+        self.enter_round(cx.env(), event, next);
+        if exhausted && flaws::may_withdraw(cx.env().flaws, locked) {
             self.withdraw(cx, event);
         } else {
             self.arm_retry(cx, event, next, retries);
@@ -65,8 +63,10 @@ impl TwoPhase {
         round: Round,
         retries: u32,
     ) {
-        let retry = &cx.env().config.retry;
-        let jitter = Duration(cx.below(Duration::from_ms(retry.jitter_ms).0 + 1));
+        let env = cx.env();
+        let retry = &env.config.retry;
+        let drawn = Duration(cx.below(Duration::from_ms(retry.jitter_ms).0 + 1));
+        let jitter = flaws::jitter(env.flaws, drawn);
         cx.set_timer(
             Timer::Retry(event, round),
             retry.delay_for_retry(retries.saturating_sub(1)) + jitter,
@@ -78,7 +78,8 @@ impl TwoPhase {
         let Some(row) = self.phases.get(&event) else {
             return;
         };
-        if row.phase == EventPhase::Failed && row.rounds.round == round && !row.withdrawn {
+        let is_due = row.phase == EventPhase::Failed && row.rounds.round == round && !row.withdrawn;
+        if is_due && flaws::reenters(cx.env().flaws) {
             self.enter_phase(cx, event, EventPhase::Proposing);
             self.begin_round(cx, event);
         }
@@ -90,7 +91,7 @@ impl TwoPhase {
             return;
         };
         assert!(
-            row.rounds.locked.is_none(),
+            row.rounds.locked.is_none() || !cx.env().is_hardened(),
             "a node that locked may have decided the event for others"
         );
         row.withdrawn = true;
@@ -156,7 +157,7 @@ impl TwoPhase {
         if self.answer_if_ended(cx, from, event) {
             return;
         }
-        self.learn(cx, body, event);
+        self.learn(cx, body, event, Source::Peer(Round(0), None));
         for vote in withdrawals.votes() {
             self.live_mut(event).votes.add(vote);
         }

@@ -3,7 +3,8 @@
 use alloc::string::String;
 
 use super::config::STATE_SYNC_COOLDOWN_MS;
-use super::message::{Message, SigningEvent};
+use super::flaws::{self, Source};
+use super::message::{Message, NAME_BYTES_MAX, SigningEvent};
 use super::phase::{EventPhase, EventPhaseState};
 use super::{Cx, Outcome, Reply, SubmitEvent, Timer, TwoPhase};
 use crate::engine::To;
@@ -13,7 +14,26 @@ use crate::types::{ClientId, Duration, InstanceId, NodeId};
 /// The most events whose votes a node holds at a time.
 const EVENTS_OPEN_MAX: usize = 16_384;
 
+/// Why a request cannot be an event, in a sentence.
+pub(super) fn refusal(request: &SubmitEvent) -> Option<String> {
+    let why = if request.event.is_empty() || request.event.len() > NAME_BYTES_MAX {
+        "event: expected a name of 1 to 64 bytes"
+    } else if request.amount == 0 || request.amount == u64::MAX {
+        "amount: expected at least 1"
+    } else if request.signing_material().destination.bytes.len() > 64 {
+        "destination: expected at most 64 bytes"
+    } else {
+        return None;
+    };
+    Some(String::from(why))
+}
+
 impl TwoPhase {
+    /// Whether there are as many open events as a node holds.
+    pub(super) fn is_full(&self) -> bool {
+        self.live.len() >= EVENTS_OPEN_MAX
+    }
+
     /// A client asks to sign a payment. (S0-90)
     pub(super) fn on_request(
         &mut self,
@@ -22,28 +42,10 @@ impl TwoPhase {
         number: u64,
         request: &SubmitEvent,
     ) {
+        if let Some(why) = refusal(request) {
+            return cx.reply(client, number, Reply::Refused(why));
+        }
         let body = request.signing_material();
-        if request.event.is_empty() || request.event.len() > super::message::NAME_BYTES_MAX {
-            return cx.reply(
-                client,
-                number,
-                Reply::Refused(String::from("event: expected a name of 1 to 64 bytes")),
-            );
-        }
-        if request.amount == 0 || request.amount == u64::MAX {
-            return cx.reply(
-                client,
-                number,
-                Reply::Refused(String::from("amount: expected at least 1")),
-            );
-        }
-        if body.destination.bytes.len() > 64 {
-            return cx.reply(
-                client,
-                number,
-                Reply::Refused(String::from("destination: expected at most 64 bytes")),
-            );
-        }
         let event = body.id();
         if let Some(why) = self.refuses_to_supersede(&body) {
             return cx.reply(client, number, Reply::Refused(why));
@@ -62,7 +64,7 @@ impl TwoPhase {
             },
         );
         self.live_mut(event).waiting.push((client, number));
-        self.learn(cx, &body, event);
+        self.learn(cx, &body, event, Source::Client);
     }
 
     /// An event may be replaced only if its decided template can never take effect: an input was spent elsewhere.
@@ -93,17 +95,36 @@ impl TwoPhase {
     }
 
     /// Remembers an event's body and enters round 0; nothing happens if the event is known. (S0-56, S0-F4, S0-F36)
-    pub(super) fn learn(&mut self, cx: Cx<'_, '_>, body: &SigningEvent, event: InstanceId) {
-        if self.events.contains(&event) {
+    pub(super) fn learn(
+        &mut self,
+        cx: Cx<'_, '_>,
+        body: &SigningEvent,
+        event: InstanceId,
+        source: Source,
+    ) {
+        let env = cx.env();
+        if self.events.contains(&event) || !flaws::learns_from(env.flaws, source) {
             return;
         }
-        if self.live.len() >= EVENTS_OPEN_MAX {
+        if self.is_full() {
             // Whoever floods the group with events is not answered with memory.
             return cx.count("two_phase_events_refused_total");
         }
         self.remember(event, body);
         self.enter_phase(cx, event, EventPhase::Proposing);
-        self.begin_round(cx, event);
+        let round = flaws::first_round(env.flaws, source);
+        if let Some(row) = self.phases.get_mut(&event) {
+            if round > row.rounds.round {
+                row.rounds.enter(round);
+            }
+            if !flaws::proposes_at_once(env.flaws, source) {
+                // The vote of this round is forgone: as if it had been cast for nothing, and told to nobody.
+                row.rounds.prevote(None);
+            }
+        }
+        let timeout = env.config.round_timeout(round);
+        let lasts = flaws::first_round_lasts(env.flaws, source, cx.now(), timeout);
+        self.begin_round_of(cx, event, lasts);
     }
 
     /// Puts an event's first rows.
@@ -154,6 +175,9 @@ impl TwoPhase {
     ) -> bool {
         if !self.outcomes.contains(&event) {
             return false;
+        }
+        if !flaws::answers_late(cx.env().flaws) {
+            return true;
         }
         let cooldown = Timer::Cooldown(to, event);
         let quiet = cx.is_timer_set(cooldown) || cx.is_timer_set(Timer::Cooldown(NodeId(0), event));

@@ -449,6 +449,7 @@ mod tests {
         let genesis = Genesis {
             protocol: 1,
             rules: RuleSet::Hardened,
+            flaws: Vec::new(),
             crypto: Crypto::Simulated,
             name: "test".into(),
             members: members(Crypto::Simulated, &[GroupId(0); 3]),

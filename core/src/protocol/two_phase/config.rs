@@ -69,12 +69,34 @@ impl Default for TwoPhaseConfig {
     }
 }
 
+/// Which quorums are accepted, and which is derived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QuorumRule {
+    /// At least `threshold_m` and a majority, whether derived or explicit.
+    #[default]
+    Majority,
+    /// `threshold_m`, or what is explicit, from there up to all members.
+    ThresholdM,
+    /// `threshold_m`, or what is explicit, whatever it is.
+    AsWritten,
+    /// `commit_quorum` as it stands, also 0.
+    AsGiven,
+}
+
 impl TwoPhaseConfig {
-    /// Whether the parameters make sense for this group. (S0-26, S0-F3, S0-F25)
+    /// Whether the parameters make sense for this group under hardened rules. (S0-26, S0-F3, S0-F25)
     ///
     /// # Errors
     /// Which key is wrong, and what was expected.
     pub fn check(&self, members: &[Member]) -> Result<(), String> {
+        self.check_under(QuorumRule::Majority, members)
+    }
+
+    /// The same with another rule for quorums.
+    ///
+    /// # Errors
+    /// Which key is wrong, and what was expected.
+    pub fn check_under(&self, rule: QuorumRule, members: &[Member]) -> Result<(), String> {
         let n = u16::try_from(members.len())
             .map_err(|_| format!("nodes = {}: expected at most 65535", members.len()))?;
         if n == 0 {
@@ -86,19 +108,7 @@ impl TwoPhaseConfig {
                 self.threshold_m
             ));
         }
-        let least = Quorum::crash_majority(n).need() as u16;
-        if self.commit_quorum != 0 && !(least..=n).contains(&self.commit_quorum) {
-            return Err(format!(
-                "commit_quorum = {}: expected {least} to {n} (more than half of {n} members), or 0 to derive it",
-                self.commit_quorum
-            ));
-        }
-        if self.commit_quorum != 0 && self.commit_quorum < self.threshold_m {
-            return Err(format!(
-                "commit_quorum = {}: expected at least threshold_m = {}, or 0 to derive it",
-                self.commit_quorum, self.threshold_m
-            ));
-        }
+        self.check_quorum(rule, n)?;
         if !(3..=86_400_000).contains(&self.proposal_timeout_ms) {
             return Err(format!(
                 "proposal_timeout_ms = {}: expected 3 to 86400000",
@@ -119,16 +129,54 @@ impl TwoPhaseConfig {
         Ok(())
     }
 
-    /// How many locks decide, among `n` members: q = max(m, floor(n/2) + 1).
+    fn check_quorum(&self, rule: QuorumRule, n: u16) -> Result<(), String> {
+        let (explicit, m) = (self.commit_quorum, self.threshold_m);
+        let least = match rule {
+            QuorumRule::Majority => Quorum::crash_majority(n).need() as u16,
+            QuorumRule::ThresholdM => 1,
+            QuorumRule::AsWritten | QuorumRule::AsGiven => return Ok(()),
+        };
+        if explicit != 0 && !(least..=n).contains(&explicit) {
+            return Err(format!(
+                "commit_quorum = {explicit}: expected {least} to {n} (more than half of {n} members), or 0 to derive it"
+            ));
+        }
+        if explicit != 0 && explicit < m {
+            return Err(format!(
+                "commit_quorum = {explicit}: expected at least threshold_m = {m}, or 0 to derive it"
+            ));
+        }
+        Ok(())
+    }
+
+    /// How many locks decide, among `n` members, under hardened rules: q = max(m, floor(n/2) + 1).
     ///
     /// # Panics
     /// If the parameters were not checked for this group.
     pub fn quorum(&self, n: usize) -> Quorum {
-        let need = match self.commit_quorum {
-            0 => u128::from(self.threshold_m).max(Quorum::crash_majority(n as u16).need()),
-            explicit => u128::from(explicit),
+        self.quorum_under(QuorumRule::Majority, n)
+    }
+
+    /// The same with another rule for quorums.
+    ///
+    /// # Panics
+    /// If the parameters were not checked for this group.
+    pub fn quorum_under(&self, rule: QuorumRule, n: usize) -> Quorum {
+        let (explicit, m) = (u128::from(self.commit_quorum), u128::from(self.threshold_m));
+        let need = match (rule, explicit) {
+            (QuorumRule::Majority, 0) => m.max(Quorum::crash_majority(n as u16).need()),
+            (QuorumRule::ThresholdM | QuorumRule::AsWritten, 0) => m,
+            (QuorumRule::AsGiven, 0) => return Quorum::out_of_reach(n as u128),
+            (_, explicit) => explicit,
         };
-        Quorum::at_least(need, n as u128).expect("checked parameters")
+        match rule {
+            QuorumRule::Majority | QuorumRule::ThresholdM => {
+                Quorum::at_least(need, n as u128).expect("checked parameters")
+            }
+            QuorumRule::AsWritten | QuorumRule::AsGiven => {
+                Quorum::at_least(need, n as u128).unwrap_or(Quorum::out_of_reach(n as u128))
+            }
+        }
     }
 
     /// The depth that inputs need.

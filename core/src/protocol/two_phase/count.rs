@@ -2,15 +2,57 @@
 
 use alloc::vec::Vec;
 
+use super::flaws::{self, Source};
 use super::message::{Proposal, SigningEvent};
 use super::phase::EventPhase;
-use super::{Cx, LOCKS_METER, PROPOSALS_METER, StoredVote, TwoPhase};
+use super::{Cx, LOCKS_METER, Live, PROPOSALS_METER, StoredVote, TwoPhase};
 use crate::certificate::Certificate;
 use crate::engine::Env;
 use crate::event::{Event, EventKind, Level};
+use crate::quorum::Quorum;
 use crate::rounds::OnPolka;
 use crate::types::{Hash32, InstanceId, NodeId, Round};
 use crate::votes::{Added, Ballot, Vote, VoteKind};
+
+/// The most copies of votes that are kept where they count.
+const COPIES_MAX: usize = 1_024;
+
+impl Live {
+    /// How many votes of a kind were cast in a round.
+    pub(super) fn cast(&self, round: Round, kind: VoteKind) -> u128 {
+        (self.votes.of(round, kind).count() + self.copies_of(round, kind).count()) as u128
+    }
+
+    /// Votes per value in a round: most first, then the lower hash.
+    pub(super) fn tally(&self, round: Round, kind: VoteKind) -> Vec<(Option<Hash32>, u128)> {
+        let mut tally = self.votes.tally(round, kind);
+        if !self.copies.is_empty() {
+            for (value, count) in &mut tally {
+                let copies = self.copies_of(round, kind);
+                *count += copies.filter(|vote| vote.ballot.value == *value).count() as u128;
+            }
+        }
+        tally
+    }
+
+    /// The proof that a ballot has a quorum, of the members that voted for it.
+    pub(super) fn certificate(&self, ballot: Ballot, quorum: Quorum) -> Option<Certificate> {
+        let votes = self
+            .votes
+            .for_value(ballot.round, ballot.kind, ballot.value);
+        if self.copies.is_empty() {
+            return Certificate::collect(ballot, votes, quorum);
+        }
+        let signatures = votes.map(|vote| (vote.signer, vote.signature));
+        let signatures = signatures.take(quorum.need() as usize).collect();
+        Some(Certificate { ballot, signatures })
+    }
+
+    fn copies_of(&self, round: Round, kind: VoteKind) -> impl Iterator<Item = &Vote> {
+        let is_meant = move |vote: &&Vote| (vote.ballot.round, vote.ballot.kind) == (round, kind);
+        self.copies.iter().filter(is_meant)
+    }
+}
 
 impl TwoPhase {
     /// A proposal came. (S0-71)
@@ -20,7 +62,8 @@ impl TwoPhase {
         if self.answer_if_ended(cx, from, event) {
             return;
         }
-        self.learn(cx, &proposal.signing_material, event);
+        let source = Source::Peer(proposal.round, Some(proposal.timestamp_ns));
+        self.learn(cx, &proposal.signing_material, event, source);
         if self.is_too_far(cx, &proposal.vote()) {
             return;
         }
@@ -56,7 +99,7 @@ impl TwoPhase {
         if self.answer_if_ended(cx, from, event) {
             return;
         }
-        self.learn(cx, body, event);
+        self.learn(cx, body, event, Source::Peer(vote.ballot.round, None));
         if self.is_too_far(cx, vote) {
             return;
         }
@@ -73,6 +116,9 @@ impl TwoPhase {
 
     fn take_prevote(&mut self, cx: Cx<'_, '_>, vote: Vote, stored: StoredVote) {
         let event = vote.ballot.instance;
+        if !self.hears(cx.env(), &vote) {
+            return;
+        }
         match self.live_mut(event).votes.add(vote) {
             Added::New => {
                 self.proposals
@@ -81,6 +127,7 @@ impl TwoPhase {
             }
             // A vote that was learned inside a certificate still lacks its row.
             Added::Duplicate => {
+                self.note_copy(cx.env(), vote);
                 if !self
                     .proposals
                     .contains(&(event, vote.ballot.round, vote.signer))
@@ -93,6 +140,25 @@ impl TwoPhase {
         }
         self.follow(cx, event, vote.ballot.round, 1);
         self.evaluate(cx, event);
+    }
+
+    /// Whether a vote means anything to this node, in the round that it is in.
+    pub(super) fn hears(&self, env: &Env<TwoPhase>, vote: &Vote) -> bool {
+        let own = self
+            .phases
+            .get(&vote.ballot.instance)
+            .map(|row| row.rounds.round);
+        own.is_none_or(|own| own == vote.ballot.round) || flaws::hears_other_rounds(env.flaws)
+    }
+
+    /// Counts a vote that came again, where entries count. (S0-F23)
+    pub(super) fn note_copy(&mut self, env: &Env<TwoPhase>, vote: Vote) {
+        if flaws::counts_entries(env.flaws) {
+            let copies = &mut self.live_mut(vote.ballot.instance).copies;
+            if copies.len() < COPIES_MAX {
+                copies.push(vote);
+            }
+        }
     }
 
     /// Applies every rule whose votes are there: prevote, lock, decide.
@@ -114,6 +180,7 @@ impl TwoPhase {
             return false;
         };
         proven
+            || !flaws::validates_first(env.flaws)
             || self
                 .chain
                 .validates(pskt, env.config.input_depth(), &self.reserved)
@@ -126,17 +193,17 @@ impl TwoPhase {
             return;
         };
         let mut polkas: Vec<(Round, Hash32, u128)> = Vec::new();
-        let proven = self
-            .phases
-            .get(&event)
-            .and_then(|row| row.rounds.valid)
-            .map(|(round, _)| round);
+        let Some(row) = self.phases.get(&event) else {
+            return;
+        };
+        let (own, proven) = (row.rounds.round, row.rounds.valid.map(|(round, _)| round));
         let may_be_full = |round: &Round| {
-            quorum.is_reached(live.votes.of(*round, VoteKind::Prevote).count() as u128)
+            quorum.is_reached(live.cast(*round, VoteKind::Prevote))
                 && proven.is_none_or(|proven| *round > proven)
+                && flaws::carries_over(cx.env().flaws, *round, own)
         };
         for round in live.votes.rounds().filter(may_be_full) {
-            let tally = live.votes.tally(round, VoteKind::Prevote);
+            let tally = live.tally(round, VoteKind::Prevote);
             let reached = tally
                 .into_iter()
                 .filter(|(_, count)| quorum.is_reached(*count));
@@ -213,11 +280,8 @@ impl TwoPhase {
             kind: VoteKind::Prevote,
             value: Some(hash),
         };
-        let votes = self
-            .live
-            .get(&event)
-            .map(|live| live.votes.for_value(round, VoteKind::Prevote, Some(hash)));
-        if let Some(proof) = votes.and_then(|votes| Certificate::collect(ballot, votes, quorum)) {
+        let live = self.live.get(&event);
+        if let Some(proof) = live.and_then(|live| live.certificate(ballot, quorum)) {
             self.valid.put(event, proof);
         }
         if reaction == OnPolka::LockAndPrecommit {

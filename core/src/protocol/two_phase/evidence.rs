@@ -1,6 +1,8 @@
 //! Evidence: members that contradict themselves, and the contradiction that a simulated liar makes.
 
-use super::message::{Message, Pskt};
+use alloc::vec::Vec;
+
+use super::message::{Message, Pskt, partial_preimage};
 use super::template::ChainView;
 use super::{Cx, Live, TwoPhase};
 use crate::codec;
@@ -48,6 +50,21 @@ impl TwoPhase {
                 second.outputs = other.outputs;
                 second.signature = second.vote().ballot.sign(env).signature;
                 Some(Message::ProposalBroadcast(second))
+            }
+            Message::EventStateBroadcast(commit) => {
+                // A bare claim: no member locked this template. (S0-F7)
+                let event = commit.event_id;
+                let pskt: Pskt = codec::decode(&commit.state.kpsbt_blob).ok()?;
+                let other = ChainView::variant(&pskt)?;
+                let hash = other.template_hash();
+                let partial = partial_preimage(&env.genesis, event, &hash);
+                let mut second = commit.clone();
+                second.tx_template_hash = hash;
+                second.state.kpsbt_blob = codec::encode(&other);
+                second.state.signatures = Vec::from([(env.id, env.signer.sign(&partial))]);
+                second.certificate.ballot.value = Some(hash);
+                second.certificate.signatures = Vec::new();
+                Some(Message::EventStateBroadcast(second))
             }
             Message::Lock(vote) => {
                 let event = vote.ballot.instance;

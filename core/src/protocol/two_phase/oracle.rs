@@ -7,10 +7,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::TwoPhase;
-use super::message::{Message, partial_preimage};
+use super::message::{EventStateBroadcast, Message, partial_preimage};
 use crate::certificate::Certificate;
 use crate::crypto::Keyring;
-use crate::engine::{Env, Opened};
+use crate::engine::{Env, Opened, RuleSet};
 use crate::event::{Record, RecordKind};
 use crate::oracle::{Agreement, Oracle, Verdict};
 use crate::ordered::{Map, Set};
@@ -22,6 +22,7 @@ use crate::votes::{Vote, VoteKind};
 pub(super) struct TwoPhaseOracle {
     keyring: Arc<Keyring>,
     genesis: Hash32,
+    rules: RuleSet,
     quorum: usize,
     agreement: Agreement,
     /// What each member voted, by event, round and kind.
@@ -31,6 +32,8 @@ pub(super) struct TwoPhaseOracle {
     withdrew: Set<(NodeId, InstanceId)>,
     signed: Map<(NodeId, InstanceId), Hash32>,
     proposed: Set<(InstanceId, Hash32)>,
+    /// Who proposed what in which round, where a decision is nobody's proof but what the document counts.
+    proposers: Map<(InstanceId, Round, Hash32), Set<NodeId>>,
     certified: Set<(InstanceId, Hash32)>,
     events: Set<InstanceId>,
     ended: Set<(InstanceId, NodeId)>,
@@ -58,16 +61,17 @@ impl TwoPhaseOracle {
         TwoPhaseOracle {
             keyring: env.keyring.clone(),
             genesis: env.genesis,
-            // Counted anew from the parameters, not asked of the protocol.
+            rules: env.rules,
+            // Counted anew from the parameters, not asked of the protocol. A flaw that is restored promises nothing: a
+            // run with one is held to what hardened rules promise, a run as written to what the document does.
             quorum: {
-                let n = env.members().len();
-                let config = &env.config;
-                let derived = usize::from(config.threshold_m).max(n / 2 + 1);
-                if config.commit_quorum == 0 {
-                    derived
-                } else {
-                    usize::from(config.commit_quorum)
-                }
+                let (m, explicit) = (env.config.threshold_m, env.config.commit_quorum);
+                let majority = env.members().len() / 2 + 1;
+                usize::from(match env.rules {
+                    RuleSet::AsWritten if explicit == 0 => m,
+                    RuleSet::AsWritten => explicit,
+                    RuleSet::Hardened => m.max(explicit).max(majority as u16),
+                })
             },
             agreement: Agreement::default(),
             votes: Map::new(),
@@ -75,6 +79,7 @@ impl TwoPhaseOracle {
             withdrew: Set::new(),
             signed: Map::new(),
             proposed: Set::new(),
+            proposers: Map::new(),
             certified: Set::new(),
             events: Set::new(),
             ended: Set::new(),
@@ -137,6 +142,25 @@ impl TwoPhaseOracle {
         }
     }
 
+    /// Whether what a member says of a decision has behind it what its rules ask for.
+    fn is_backed(&self, from: NodeId, commit: &EventStateBroadcast) -> bool {
+        let (event, hash) = (commit.event_id, commit.tx_template_hash);
+        match self.rules {
+            RuleSet::Hardened => {
+                commit.certificate.ballot.value == Some(hash)
+                    && self.is_certified(&commit.certificate, self.quorum)
+            }
+            RuleSet::AsWritten => {
+                // A proposal that was stored counts for its proposer, even if a crash kept it from being sent.
+                let key = (event, commit.phase_context.round, hash);
+                let proposers = self.proposers.get(&key);
+                let others =
+                    proposers.map_or(0, |who| who.iter().filter(|id| **id != from).count());
+                others + 1 >= self.quorum || self.certified.contains(&(event, hash))
+            }
+        }
+    }
+
     /// Whether enough distinct members signed; counted here.
     fn is_certified(&self, certificate: &Certificate, need: usize) -> bool {
         let preimage = certificate
@@ -157,17 +181,19 @@ impl Oracle for TwoPhaseOracle {
         };
         match message.as_ref() {
             Message::ProposalBroadcast(proposal) => {
-                self.proposed
-                    .insert((proposal.event_id, proposal.tx_template_hash));
+                let (event, hash) = (proposal.event_id, proposal.tx_template_hash);
+                self.proposed.insert((event, hash));
+                if self.rules == RuleSet::AsWritten {
+                    let key = (event, proposal.round, hash);
+                    self.proposers.get_or_default(key).insert(from);
+                }
                 self.on_vote(now, &proposal.vote());
             }
             Message::NoProposal { vote, .. } | Message::Lock(vote) => self.on_vote(now, vote),
             Message::EventStateBroadcast(commit) => {
                 let (event, hash) = (commit.event_id, commit.tx_template_hash);
                 self.events.insert(event);
-                if commit.certificate.ballot.value == Some(hash)
-                    && self.is_certified(&commit.certificate, self.quorum)
-                {
+                if self.is_backed(from, commit) {
                     self.certified.insert((event, hash));
                 } else if !self.agreement.is_liar(from) {
                     self.fail("validity", || {
@@ -200,7 +226,10 @@ impl Oracle for TwoPhaseOracle {
             (RecordKind::Signed, Some(value)) => self.on_signature(now, node, event, value),
             (RecordKind::Decided, Some(value)) => {
                 self.ended.insert((event, node));
-                if !self.proposed.contains(&(event, value)) && !self.agreement.is_liar(node) {
+                // Where one is a quorum, a template that its only proposer never sent is decided all the same.
+                let is_alone = self.rules == RuleSet::AsWritten && self.quorum <= 1;
+                let is_known = is_alone || self.proposed.contains(&(event, value));
+                if !is_known && !self.agreement.is_liar(node) {
                     self.fail("validity", || {
                         format!(
                             "{} ms: {node} decided {value:?}, which nobody proposed",

@@ -2,15 +2,16 @@
 
 use alloc::vec::Vec;
 
+use super::flaws;
 use super::message::{KaspaAnchorRef, Message, Proposal, Pskt};
 use super::phase::EventPhase;
 use super::{Cx, StoredVote, Timer, TwoPhase};
 use crate::certificate::Certificate;
 use crate::codec;
-use crate::engine::To;
+use crate::engine::{Env, To};
 use crate::event::{Event, EventKind, Level};
 use crate::rounds::{leader, may_jump};
-use crate::types::{Hash32, InstanceId, NodeId, Round};
+use crate::types::{Duration, Hash32, InstanceId, NodeId, Round};
 use crate::votes::{Ballot, Vote, VoteKind};
 
 impl StoredVote {
@@ -32,17 +33,25 @@ impl StoredVote {
 impl TwoPhase {
     /// Arms the timers of the current round, and proposes where it is this node's turn.
     pub(super) fn begin_round(&mut self, cx: Cx<'_, '_>, event: InstanceId) {
+        if let Some(row) = self.phases.get(&event) {
+            let lasts = cx.env().config.round_timeout(row.rounds.round);
+            self.begin_round_of(cx, event, lasts);
+        }
+    }
+
+    /// The same for a round that lasts so long from now on.
+    pub(super) fn begin_round_of(&mut self, cx: Cx<'_, '_>, event: InstanceId, lasts: Duration) {
         let Some(row) = self.phases.get(&event) else {
             return;
         };
         let round = row.rounds.round;
         let env = cx.env();
-        cx.set_timer(Timer::Round(event, round), env.config.round_timeout(round));
+        cx.set_timer(Timer::Round(event, round), lasts);
         cx.emit(Level::Protocol, || {
             Event::new(EventKind::RoundEntered, Some(event), round)
         });
-        let is_leader = round == Round(0) || leader(env.members(), &event.0, round) == env.id;
-        if is_leader {
+        let has_leader = flaws::has_leader(env.flaws, round);
+        if !has_leader || leader(env.members(), &event.0, round) == env.id {
             self.lead(cx, event);
         }
         if self
@@ -84,8 +93,10 @@ impl TwoPhase {
     /// The most supported, then lowest, template of the round before that is valid here, else the own one.
     fn fresh(&mut self, cx: Cx<'_, '_>, event: InstanceId) -> Option<Hash32> {
         let round = self.phases.get(&event)?.rounds.round;
+        let follows = flaws::has_leader(cx.env().flaws, round);
         let depth = cx.env().config.input_depth();
-        if let Some(before) = round.0.checked_sub(1).map(Round)
+        if follows
+            && let Some(before) = round.0.checked_sub(1).map(Round)
             && let Some(live) = self.live.get(&event)
         {
             let tally = live.votes.tally(before, VoteKind::Prevote);
@@ -234,7 +245,10 @@ impl TwoPhase {
             return;
         }
         let round = row.rounds.round;
-        if round == Round(0) {
+        if !flaws::has_leader(cx.env().flaws, round) {
+            if row.rounds.locked.is_some() {
+                return;
+            }
             if let Some(hash) = self.fresh(cx, event) {
                 self.prevote(cx, event, Some(hash), None);
             }
@@ -271,6 +285,10 @@ impl TwoPhase {
             return;
         }
         let (phase, own) = (row.phase, row.rounds.round);
+        let stays = phase == EventPhase::Failed && !flaws::reenters(cx.env().flaws);
+        if stays || !flaws::hears_other_rounds(cx.env().flaws) {
+            return;
+        }
         let quorum = Self::quorum(cx.env());
         let next_is_open = phase == EventPhase::Failed && seen == own;
         if !next_is_open && !may_jump(own, seen, there, quorum.blocking().need()) {
@@ -280,13 +298,22 @@ impl TwoPhase {
         if phase == EventPhase::Failed {
             self.enter_phase(cx, event, EventPhase::Proposing);
         }
-        if seen > own
-            && let Some(row) = self.phases.get_mut(&event)
-        {
-            row.rounds.enter(seen);
-            row.own_proposal_hash = None;
+        if seen > own {
+            self.enter_round(cx.env(), event, seen);
         }
         self.begin_round(cx, event);
+    }
+
+    /// Enters a higher round with what binds the node there.
+    pub(super) fn enter_round(&mut self, env: &Env<TwoPhase>, event: InstanceId, round: Round) {
+        let Some(row) = self.phases.get_mut(&event) else {
+            return;
+        };
+        if !flaws::carries_over(env.flaws, row.rounds.round, round) {
+            (row.rounds.locked, row.rounds.valid) = (None, None);
+        }
+        row.rounds.enter(round);
+        row.own_proposal_hash = None;
     }
 
     /// Whether a vote's round is further ahead than it may lead or be stored: then only the number is remembered, one

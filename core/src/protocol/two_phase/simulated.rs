@@ -4,9 +4,12 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use super::{ChainChange, ChainSetting, Reply, SubmitEvent, TwoPhase, chain, oracle, swarm};
+use super::{
+    ChainChange, ChainSetting, Reply, SubmitEvent, TwoPhase, chain, museum, oracle, swarm,
+};
 use crate::engine::{Env, Genesis};
 use crate::environment::Environment;
+use crate::museum::Exhibit;
 use crate::oracle::Oracle;
 use crate::protocol::{ReplyView, Simulated};
 use crate::scenario::Scenario;
@@ -14,6 +17,8 @@ use crate::scenario::Scenario;
 impl Simulated for TwoPhase {
     type Setting = ChainSetting;
     type Change = ChainChange;
+
+    const MUSEUM: &'static [Exhibit] = museum::EXHIBITS;
 
     fn environment(setting: &ChainSetting, genesis: &Genesis, seed: u64) -> Box<dyn Environment> {
         Box::new(chain::Chain::new(setting, genesis, seed))

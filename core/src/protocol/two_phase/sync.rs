@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::config::{
     MAX_PROPOSALS_PER_EVENT_PER_RESPONSE, MAX_SYNC_EVENTS_PER_TICK, STATE_SYNC_COOLDOWN_MS, TICK_MS,
 };
+use super::flaws;
 use super::message::{Message, Proposal};
 use super::phase::EventPhase;
 use super::{Cx, Outcome, Timer, TwoPhase, commit};
@@ -36,19 +37,25 @@ impl TwoPhase {
     /// Every second. (S0-81, S0-84)
     pub(super) fn on_tick(&mut self, cx: Cx<'_, '_>) {
         cx.set_timer(Timer::Tick, Duration::from_ms(TICK_MS));
+        let env = cx.env();
         let batch = self.next_open_events();
         for event in &batch {
             match self.phase(event) {
-                EventPhase::Committed => self.redrive(cx, *event),
-                EventPhase::Proposing | EventPhase::Failed => self.repeat_votes(cx, *event),
+                EventPhase::Committed if flaws::redrives(env.flaws) => self.redrive(cx, *event),
+                EventPhase::Proposing | EventPhase::Failed if flaws::repeats(env.flaws) => {
+                    self.repeat_votes(cx, *event);
+                }
                 EventPhase::Abandoned => self.send_withdrawals(cx, *event),
-                EventPhase::Unknown | EventPhase::Completed => {}
+                _ => {}
             }
         }
         let peers: Vec<NodeId> = cx.env().others().collect();
         if !peers.is_empty() {
             let peer = peers[cx.below(peers.len() as u64) as usize];
-            self.ask(cx, peer, batch);
+            let is_asked =
+                |event: &InstanceId| flaws::redrives(env.flaws) || !self.phase(event).is_decided();
+            let asked = batch.into_iter().filter(is_asked).collect();
+            self.ask(cx, peer, asked);
         }
     }
 
@@ -158,7 +165,9 @@ impl TwoPhase {
         for event in events {
             if self.outcomes.contains(event) {
                 self.answer_if_ended(cx, from, *event);
-            } else if self.events.contains(event) && !cx.is_timer_set(Timer::Cooldown(from, *event))
+            } else if self.events.contains(event)
+                && flaws::repeats(cx.env().flaws)
+                && !cx.is_timer_set(Timer::Cooldown(from, *event))
             {
                 cx.set_timer(
                     Timer::Cooldown(from, *event),
@@ -256,7 +265,7 @@ impl TwoPhase {
 
     /// Forgets an ended event's proposals; what it takes to prove its end, and what was signed, stay for good. (S0-63,
     /// S0-F11, S0-F28)
-    pub(super) fn on_gc(&mut self, event: InstanceId) {
+    pub(super) fn on_gc(&mut self, cx: Cx<'_, '_>, event: InstanceId) {
         let Some(outcome) = self.outcomes.get(&event) else {
             return;
         };
@@ -264,6 +273,9 @@ impl TwoPhase {
             Outcome::Lock(certificate) => certificate.ballot.value,
             Outcome::Abandon(_) => None,
         };
+        if self.phase(&event).is_terminal() && !flaws::keeps_tombstone(cx.env().flaws) {
+            return self.forget(event);
+        }
         let range = (event, Round(0), NodeId(0))..=(event, Round(u32::MAX), NodeId(u16::MAX));
         let votes: Vec<_> = self.proposals.range(range).map(|(key, _)| *key).collect();
         votes.iter().for_each(|key| self.proposals.delete(key));
@@ -277,5 +289,25 @@ impl TwoPhase {
         if self.phase(&event).is_terminal() {
             self.live.remove(&event);
         }
+    }
+
+    /// Forgets an event altogether, as if it had never been. (S0-F11)
+    pub(super) fn forget(&mut self, event: InstanceId) {
+        let phase = self.phase(&event);
+        self.index.delete(&(phase as u8, event));
+        self.phases.delete(&event);
+        self.events.delete(&event);
+        self.signatures.delete(&event);
+        self.outcomes.delete(&event);
+        self.valid.delete(&event);
+        let range = (event, Round(0), NodeId(0))..=(event, Round(u32::MAX), NodeId(u16::MAX));
+        let votes: Vec<_> = self.proposals.range(range).map(|(key, _)| *key).collect();
+        votes.iter().for_each(|key| self.proposals.delete(key));
+        let range = (event, Hash32([0; 32]))..=(event, Hash32([0xff; 32]));
+        let templates: Vec<_> = self.templates.range(range).map(|(key, _)| *key).collect();
+        templates.iter().for_each(|key| self.templates.delete(key));
+        self.live.remove(&event);
+        self.sync.learned.retain(|known| *known != event);
+        self.unreserve(event);
     }
 }

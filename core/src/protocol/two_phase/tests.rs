@@ -23,6 +23,9 @@ use crate::store::Rows;
 use crate::types::{ClientId, GroupId, InstanceId, NodeId, Round, Time};
 use crate::view::{InstanceView, ViewScope};
 
+mod as_written;
+mod document;
+mod flaws;
 mod refusals;
 mod runs;
 mod steps;
@@ -41,10 +44,15 @@ struct Lab {
 
 impl Lab {
     fn new(n: u16, config: TwoPhaseConfig) -> Lab {
+        Self::under(n, config, RuleSet::Hardened, &[])
+    }
+
+    fn under(n: u16, config: TwoPhaseConfig, rules: RuleSet, flaws: &[&str]) -> Lab {
         let crypto = Crypto::Simulated;
         let genesis = Genesis {
             protocol: TwoPhase::TAG_BYTE,
-            rules: RuleSet::Hardened,
+            rules,
+            flaws: flaws.iter().map(|id| String::from(*id)).collect(),
             crypto,
             name: "lab".into(),
             members: members(crypto, &vec![GroupId(0); usize::from(n)]),

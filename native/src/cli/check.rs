@@ -1,0 +1,410 @@
+//! `phaselab check`: every schedule of a scenario, or of a model from the textbook, within bounds.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use phaselab_core::explore::cluster::{self, Asked, Bounds};
+use phaselab_core::explore::textbook::Textbook;
+use phaselab_core::explore::{Limits, Model, Outcome as Found, Visitor, depth_first, random_walks};
+use phaselab_core::scenario::Scenario;
+use phaselab_core::with_textbook;
+use serde::Serialize;
+
+use super::choose::Choice;
+use super::explore::{Drive, Stopped};
+use crate::failure::{Failure, Outcome};
+use crate::terminal::{Ink, Screen, print_json};
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  phaselab check divergent-views
+  phaselab check divergent-views --rounds 1 --crashes 0 --flaws S0-F3
+  phaselab check --model two-phase-commit --size 3
+
+`complete` means: every schedule within the bounds. Requests, views of the chain and liars are taken from the scenario; \
+its times, partitions and losses are not, because every order of messages and timers is tried.")]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    choice: Choice,
+    /// A model from the textbook instead of a scenario
+    #[arg(long, value_name = "NAME", value_parser = textbook, conflicts_with_all = ["scenario", "protocol"])]
+    model: Option<Textbook>,
+    /// The model's size: resource managers, or clients
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "model")]
+    size: usize,
+    /// Timers of this round and later ones do not fire
+    #[arg(long, value_name = "N", default_value_t = Bounds::default().rounds)]
+    rounds: u32,
+    /// How often nodes crash, all together
+    #[arg(long, value_name = "N", default_value_t = Bounds::default().crashes)]
+    crashes: u8,
+    /// How often timers of no round fire, such as the tick of anti-entropy, all together
+    #[arg(long, value_name = "N", default_value_t = Bounds::default().housekeeping)]
+    housekeeping: u8,
+    /// How often a node is asked again what it was asked before, all together
+    #[arg(long, value_name = "N", default_value_t = Bounds::default().repeats)]
+    repeats: u8,
+    /// Let requests arrive after messages did
+    #[arg(long)]
+    late_requests: bool,
+    /// Go on with instances that a node decided
+    #[arg(long)]
+    beyond_decisions: bool,
+    /// Ask besides whether every instance ends on every fair path
+    #[arg(long)]
+    ends: bool,
+    /// In which order: every state, nearest first; or depth first; or random walks
+    #[arg(long, value_enum, default_value_t = Order::Breadth)]
+    search: Order,
+    /// The seed of random walks
+    #[arg(long, value_name = "S", default_value_t = 7)]
+    seed: u64,
+    /// How many random walks
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    walks: u64,
+    /// Stop at so many distinct states
+    #[arg(long, value_name = "N")]
+    max_states: Option<u64>,
+    /// Stop at this depth; the initial state has depth 1
+    #[arg(long, value_name = "N")]
+    max_depth: Option<u32>,
+    /// Stop when the process holds so many megabytes
+    #[arg(long, value_name = "MB", default_value_t = 8_000)]
+    memory_mb: u64,
+    /// Stop after so many minutes
+    #[arg(long, value_name = "MINUTES")]
+    minutes: Option<u64>,
+    /// Write an unfinished search to this file
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Go on with a search that was saved
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    /// Write the counterexample as a scenario
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Order {
+    Breadth,
+    Depth,
+    Walks,
+}
+
+fn textbook(name: &str) -> Result<Textbook, String> {
+    Textbook::from_name(name)
+        .ok_or_else(|| format!("expected one of {}", Textbook::names().join(", ")))
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    protocol: String,
+    rules: Option<&'static str>,
+    flaws: Vec<String>,
+    bounds: ReportedBounds,
+    distinct: u64,
+    generated: u64,
+    depth: u32,
+    complete: bool,
+    violation: Option<ReportedViolation>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum ReportedBounds {
+    Cluster {
+        rounds: u32,
+        crashes: u8,
+        housekeeping: u8,
+        repeats: u8,
+        late_requests: bool,
+        beyond_decisions: bool,
+    },
+    Model {
+        size: usize,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct ReportedViolation {
+    invariant: &'static str,
+    /// What happens, in words.
+    trace: Vec<String>,
+    /// How many steps that are.
+    steps: usize,
+    /// For what never happens: after so many steps the rest repeats for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cycle: Option<usize>,
+}
+
+/// A search that ended, and what can be shown of it.
+struct Searched {
+    found: Found<()>,
+    stopped: Option<Stopped>,
+    violation: Option<ReportedViolation>,
+    counterexample: Option<Scenario>,
+    took: Duration,
+}
+
+/// Searches.
+pub(crate) fn run(args: &CheckArgs) -> Outcome {
+    let (report, searched) = match args.model {
+        Some(kind) => {
+            let searched = with_textbook!(kind, args.size, model => Check(args).visit(model))
+                .map_err(Failure::Input)??;
+            let bounds = ReportedBounds::Model { size: args.size };
+            (args.report(kind.name(), None, Vec::new(), bounds), searched)
+        }
+        None => {
+            let scenario = args.choice.scenario(None)?;
+            let asked = if args.ends {
+                Asked::Ends
+            } else {
+                Asked::Safety
+            };
+            let searched = cluster::visit(&scenario, args.bounds(), asked, Check(args))
+                .map_err(|what| Failure::Input(format!("{}: {what}", scenario.name)))??;
+            let (name, rules) = (scenario.protocol.name(), scenario.rules.name());
+            let bounds = args.reported_bounds();
+            (
+                args.report(name, Some(rules), scenario.flaws, bounds),
+                searched,
+            )
+        }
+    };
+    let report = Report {
+        distinct: searched.found.distinct,
+        generated: searched.found.generated,
+        depth: searched.found.depth,
+        complete: searched.found.complete,
+        violation: searched.violation,
+        ..report
+    };
+    if let (Some(path), Some(scenario)) = (&args.write, &searched.counterexample) {
+        std::fs::write(path, &scenario.source).map_err(|error| Failure::in_file(path, error))?;
+    }
+    if args.json {
+        print_json(&report);
+    } else {
+        show(args, &report, searched.stopped, searched.took);
+    }
+    match report.violation {
+        None => Ok(()),
+        Some(_) => Err(Failure::Unexpected),
+    }
+}
+
+impl CheckArgs {
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            rounds: self.rounds,
+            crashes: self.crashes,
+            housekeeping: self.housekeeping,
+            repeats: self.repeats,
+            late_requests: self.late_requests,
+            beyond_decisions: self.beyond_decisions,
+        }
+    }
+
+    fn reported_bounds(&self) -> ReportedBounds {
+        ReportedBounds::Cluster {
+            rounds: self.rounds,
+            crashes: self.crashes,
+            housekeeping: self.housekeeping,
+            repeats: self.repeats,
+            late_requests: self.late_requests,
+            beyond_decisions: self.beyond_decisions,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let most = Limits::default();
+        Limits {
+            states: self.max_states.unwrap_or(most.states).min(most.states),
+            depth: self.max_depth.unwrap_or(most.depth),
+        }
+    }
+
+    fn report(
+        &self,
+        protocol: &str,
+        rules: Option<&'static str>,
+        flaws: Vec<String>,
+        bounds: ReportedBounds,
+    ) -> Report {
+        Report {
+            protocol: protocol.to_owned(),
+            rules,
+            flaws,
+            bounds,
+            distinct: 0,
+            generated: 0,
+            depth: 0,
+            complete: false,
+            violation: None,
+        }
+    }
+}
+
+/// Checks whatever model it is given.
+struct Check<'a>(&'a CheckArgs);
+
+impl Visitor for Check<'_> {
+    type Out = Result<Searched, Failure>;
+
+    fn visit<M: Model + 'static>(self, model: M) -> Self::Out {
+        let args = self.0;
+        let started = Instant::now();
+        let shared = &model;
+        let (found, stopped, model) = match args.search {
+            Order::Depth => (depth_first(shared, args.limits()), None, model),
+            Order::Walks => {
+                let length = args.max_depth.unwrap_or(200);
+                (
+                    random_walks(shared, args.seed, args.walks, length),
+                    None,
+                    model,
+                )
+            }
+            Order::Breadth => {
+                let drive = Drive {
+                    limits: args.limits(),
+                    memory_mb: args.memory_mb,
+                    until: args.minutes.map(|n| started + Duration::from_secs(60 * n)),
+                    resume: args.resume.as_deref(),
+                    save: args.save.as_deref(),
+                };
+                let bar = progress(args.json);
+                let ended = drive.run(model, |progress, rate| {
+                    bar.set_message(format!(
+                        "{} distinct, {} generated, depth {}, {} waiting, {} per second",
+                        HumanCount(progress.distinct),
+                        HumanCount(progress.generated),
+                        progress.depth,
+                        HumanCount(progress.frontier),
+                        HumanCount(rate)
+                    ));
+                    bar.tick();
+                })?;
+                bar.finish_and_clear();
+                (ended.found, ended.stopped, ended.model)
+            }
+        };
+        let violation = found.violation.as_ref().map(|violation| {
+            let tell = |action| model.tell(action);
+            let trace: Vec<String> = violation.steps.iter().flat_map(tell).collect();
+            let before = violation.cycle.map(|at| {
+                let steps = violation.steps[..at].iter();
+                steps.flat_map(|action| model.tell(action)).count()
+            });
+            ReportedViolation {
+                invariant: violation.property,
+                steps: trace.len(),
+                trace,
+                cycle: before,
+            }
+        });
+        let played = found.violation.as_ref();
+        Ok(Searched {
+            counterexample: played.and_then(|violation| model.play(&violation.steps)),
+            violation,
+            stopped,
+            took: started.elapsed(),
+            found: Found {
+                distinct: found.distinct,
+                generated: found.generated,
+                depth: found.depth,
+                complete: found.complete,
+                violation: None,
+            },
+        })
+    }
+}
+
+fn progress(json: bool) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if json {
+        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{spinner} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar
+}
+
+fn show(args: &CheckArgs, report: &Report, stopped: Option<Stopped>, took: Duration) {
+    let mut screen = Screen::stdout();
+    let seconds = took.as_secs_f64();
+    let rate = HumanCount((report.generated as f64 / seconds.max(1e-3)) as u64);
+    let unsafe_rules = match (report.rules, report.flaws.is_empty()) {
+        (Some("as-written"), _) => ", as-written: unsafe rules".to_owned(),
+        (_, false) => format!(", with {}: unsafe rules", report.flaws.join(", ")),
+        _ => String::new(),
+    };
+    screen.entry(
+        "check     ",
+        Some(Ink::Bold),
+        &format!("{}{unsafe_rules}", report.protocol),
+    );
+    if args.model.is_none() {
+        screen.entry("bounds    ", None, &args.bounds().to_string());
+    }
+    screen.entry(
+        "states    ",
+        None,
+        &format!(
+            "{} distinct, {} generated, depth {}; {seconds:.1} s, {rate} per second",
+            HumanCount(report.distinct),
+            HumanCount(report.generated),
+            report.depth
+        ),
+    );
+    match &report.violation {
+        Some(violation) => {
+            screen.entry(
+                "broken    ",
+                Some(Ink::Bad),
+                &format!("{}, in {} steps:", violation.invariant, violation.steps),
+            );
+            for (index, line) in violation.trace.iter().enumerate() {
+                if violation.cycle == Some(index) {
+                    screen.entry(
+                        "          ",
+                        Some(Ink::Dim),
+                        "from here on, again and again:",
+                    );
+                }
+                screen.entry("          ", None, &format!("{:>3}. {line}", index + 1));
+            }
+            if violation.cycle == Some(violation.trace.len()) {
+                screen.entry("          ", Some(Ink::Dim), "and nothing more can happen.");
+            }
+        }
+        None if report.complete => {
+            screen.entry(
+                "holds     ",
+                Some(Ink::Good),
+                "every promise, in every schedule within the bounds",
+            );
+        }
+        None => {
+            let why = stopped.map_or_else(
+                || "the limits left schedules out".to_owned(),
+                |stopped| stopped.to_string(),
+            );
+            screen.entry(
+                "not broken",
+                Some(Ink::Bold),
+                &format!("so far; the search is not complete: {why}"),
+            );
+        }
+    }
+}
