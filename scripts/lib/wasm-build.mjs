@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { run, say } from './process.mjs';
 import { buildCache, root } from './workspace.mjs';
 
-const optimise = ['-Oz'];
+// The second round finds what the first has laid open: less than a percent of the bytes, more of the compressed ones.
+const optimise = ['-Oz', '--converge', '-Oz'];
 
 /**
  * Builds the crate in `folder` into `outDir` as `name.js` and `name_bg.wasm`.

@@ -8,11 +8,12 @@ use phaselab_core::flaw::Flaw;
 use phaselab_core::museum::{self, Exhibit, How};
 use phaselab_core::narrate;
 use phaselab_core::protocol::ProtocolKind;
-use phaselab_core::scenario::{At, Intervention, Scenario, Schedule};
+use phaselab_core::scenario::{Intervention, Scenario, Schedule};
 use phaselab_core::sim::report::Report;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::story;
 use crate::failure::{Failure, Outcome};
 use crate::terminal::{Ink, Screen, print_json};
 
@@ -182,11 +183,9 @@ fn play((protocol, exhibit): Shown) -> Outcome {
 fn steps(scenario: &Scenario) -> Vec<String> {
     let mut entries: Vec<_> = scenario.interventions.iter().collect();
     entries.sort_by_key(|entry| entry.at);
-    let say = |entry: &&Intervention| match (scenario.schedule, entry.at) {
-        (Schedule::Timed, At::Time(at)) => {
-            format!("{} ms: {}", at.as_ms(), narrate::act(&entry.act))
-        }
-        _ => narrate::act(&entry.act),
+    let say = |entry: &&Intervention| match scenario.schedule {
+        Schedule::Timed => story::intervention(entry),
+        Schedule::Manual => narrate::act(&entry.act),
     };
     entries.iter().map(say).collect()
 }

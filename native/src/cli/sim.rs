@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use phaselab_core::explore;
 use phaselab_core::sim::Sim;
+use phaselab_core::sim::report::Report;
 use phaselab_core::trace::Trace;
 
 use super::choose::Choice;
@@ -29,9 +31,20 @@ pub(crate) struct SimArgs {
     /// Tell every event of the story, however many there are
     #[arg(long, conflicts_with = "json")]
     all: bool,
+    /// If the run is not as expected: leave out what it does not need to go wrong in the same way, and show what is left
+    #[arg(long)]
+    minimize: bool,
     /// Write the run's trace to a file, for `phaselab replay` and the page
     #[arg(long, value_name = "OUT")]
     trace: Option<PathBuf>,
+}
+
+/// The first thing that was not as expected, by name.
+fn first_wrong(report: &Report) -> Option<String> {
+    let mut broken = report.invariants.iter().filter(|verdict| !verdict.holds);
+    let mut unmet = report.expectations.iter().filter(|entry| !entry.met);
+    let broken = broken.next().map(|verdict| verdict.name.to_owned());
+    broken.or_else(|| unmet.next().map(|entry| entry.text.clone()))
 }
 
 /// Runs the scenario.
@@ -49,9 +62,30 @@ pub(crate) fn run(args: &SimArgs) -> Outcome {
     }
     let sim = Sim::new(&scenario)
         .map_err(|error| Failure::Input(format!("{}: {error}", scenario.name)))?;
-    let finished = panics::caught(|| Trace::record(sim));
-    let (trace, sim) =
-        finished.map_err(|what| Failure::Failed(format!("{}: {what}", scenario.name)))?;
+    let failed = |what| Failure::Failed(format!("{}: {what}", scenario.name));
+    let (mut trace, mut sim) = panics::caught(|| Trace::record(sim)).map_err(failed)?;
+    if args.minimize
+        && let Some(first) = first_wrong(&sim.report())
+    {
+        let least = explore::minimize(&scenario, &|smaller| {
+            let run = || Sim::new(smaller).map(|sim| Trace::record(sim).1.report());
+            let report = panics::caught(run).ok().and_then(Result::ok);
+            report.is_some_and(|report| first_wrong(&report).as_ref() == Some(&first))
+        });
+        eprintln!(
+            "minimized: {} of {} interventions and {} of {} nodes are needed for: {first}",
+            least.interventions.len(),
+            scenario.interventions.len(),
+            least.nodes,
+            scenario.nodes
+        );
+        for entry in &least.interventions {
+            eprintln!("           {}", story::intervention(entry));
+        }
+        let smaller = Sim::new(&least)
+            .map_err(|error| Failure::Failed(format!("{}: {error}", least.name)))?;
+        (trace, sim) = Trace::record(smaller);
+    }
     if let Some(path) = &args.trace {
         std::fs::write(path, trace.to_bytes())
             .map_err(|error| Failure::in_file(path, io_words(&error)))?;

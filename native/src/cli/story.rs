@@ -2,7 +2,7 @@
 
 use phaselab_core::engine::RuleSet;
 use phaselab_core::narrate;
-use phaselab_core::scenario::{self, Scenario};
+use phaselab_core::scenario::{self, At, Intervention, Scenario};
 use phaselab_core::sim::Sim;
 use phaselab_core::sim::log::Logged;
 use phaselab_core::sim::report::Report;
@@ -89,6 +89,15 @@ pub(crate) fn unsafe_label(scenario: &Scenario) -> String {
         (RuleSet::AsWritten, _) => " (UNSAFE)".to_owned(),
         (_, []) => String::new(),
         (_, flaws) => format!(" with {} (UNSAFE)", flaws.join(", ")),
+    }
+}
+
+/// What is done to a run, with when.
+pub(super) fn intervention(entry: &Intervention) -> String {
+    let act = narrate::act(&entry.act);
+    match entry.at {
+        At::Time(at) => format!("{} ms: {act}", at.as_ms()),
+        At::Step(step) => format!("before step {step}: {act}"),
     }
 }
 

@@ -6,5 +6,6 @@
 
 mod commands;
 mod deciding;
+mod explore;
 mod strangers;
 mod support;
