@@ -16,6 +16,18 @@ async function check(page, state) {
   expect(violations, state).toEqual([]);
 }
 
+/** Nothing is wider than the window, and no control is smaller than a finger, or a pointer, needs. */
+async function fits(page, width) {
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+  const least = width < 720 ? 44 : 24;
+  const small = await page.evaluate((px) => {
+    const controls = [...document.querySelectorAll('button, select, a[href], input:not([type=range]):not([type=radio])')];
+    const boxes = controls.map((control) => [control.outerHTML.slice(0, 120), control.getBoundingClientRect()]);
+    return boxes.filter(([html, box]) => box.width > 1 && box.height < px && !html.includes('skip')).map(([html, box]) => `${html} ${box.height}`);
+  }, least);
+  expect(small).toEqual([]);
+}
+
 for (const colorScheme of ['light', 'dark']) {
   for (const [width, height] of [[1280, 800], [390, 844]]) {
     test.describe(`${colorScheme}, ${width} px`, () => {
@@ -53,17 +65,38 @@ for (const colorScheme of ['light', 'dark']) {
         await check(page, 'with a crashed node');
       });
 
+      test('the museum', async ({ page }) => {
+        await page.addInitScript(axe);
+        await page.goto('/#museum');
+        await expect(page.getByTestId('exhibit').first()).toBeVisible();
+        await check(page, 'the exhibits');
+        await fits(page, width);
+        for (const id of ['S0-F1', 'S0-F8', 'S0-F25']) {
+          await page.goto(`/#museum=${id}`);
+          await expect(page.getByTestId('museum')).toHaveAttribute('data-seeking', 'false', { timeout: 30_000 });
+          await check(page, `${id} at the start`);
+          await page.getByTestId('end').click();
+          await expect(page.getByTestId('side-flawed').getByTestId('promise')).toHaveAttribute('data-promise', 'broken');
+          await check(page, `${id} at the end`);
+          await fits(page, width);
+        }
+      });
+
+      test('the checker', async ({ page }) => {
+        await page.addInitScript(axe);
+        await openRun(page, { scenario: 'two-phase/divergent-views' });
+        await page.getByTestId('check').click();
+        await check(page, 'before a search');
+        await page.getByTestId('check-start').click();
+        await expect(page.getByTestId('check-end')).toContainText('complete', { timeout: 30_000 });
+        await check(page, 'after a search');
+        await fits(page, width);
+      });
+
       test('nothing sticks out, and fingers find every control', async ({ page }) => {
         await openRun(page);
         await page.getByTestId('scrubber').fill('125');
-        expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
-        const least = width < 720 ? 44 : 24;
-        const small = await page.evaluate((px) => {
-          const controls = [...document.querySelectorAll('button, select, a[href], input:not([type=range]):not([type=radio])')];
-          const boxes = controls.map((control) => [control.outerHTML.slice(0, 120), control.getBoundingClientRect()]);
-          return boxes.filter(([html, box]) => box.width > 1 && box.height < px && !html.includes('skip')).map(([html, box]) => `${html} ${box.height}`);
-        }, least);
-        expect(small).toEqual([]);
+        await fits(page, width);
       });
     });
   }

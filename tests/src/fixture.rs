@@ -190,6 +190,11 @@ pub fn messages(env: &Env<TwoPhase>) -> Vec<(&'static str, Message)> {
             proposals: vec![proposal(env, &pskt, 0)],
             locks: vec![vote(env, VoteKind::Precommit, 1, Some(hash))],
         },
+        Message::Valid {
+            certificate: certificate(crypto, VoteKind::Prevote, 0, Some(hash)),
+            signing_material: event(),
+            kpsbt_blob: encode(&pskt),
+        },
     ];
     let name = |message: Message| (TwoPhase::spec().messages[kind(&message)].name, message);
     all.into_iter().map(name).collect()

@@ -28,6 +28,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
+use serde::Serialize;
+
 use super::fingerprint::Fingerprint;
 use super::memo::Memo;
 use super::{Model, Property, Visitor};
@@ -46,7 +48,7 @@ use crate::store::{Rows, TableId, WriteBatch};
 use crate::types::{ClientId, Hash32, Incarnation, InstanceId, NodeId, Time};
 
 /// How much of a cluster's behaviour is searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Bounds {
     /// Timers of rounds from this one on do not fire.
     pub rounds: u32,

@@ -17,10 +17,12 @@
 //! Upon the end of the round (`proposal_timeout_ms`, whatever arrived): failed; after `delay_for_retry` with jitter, round
 //! r + 1. Upon a vote of a higher round: follow into it, which counts as no retry.
 //! Upon the end of a round with no retries left: a node that never locked withdraws — a signed, durable Abandon, after
-//! which it never locks. A node that locked goes on at `max_delay_ms`. n - q + 1 withdrawals are the AbandonCert, which
-//! ends the event, and which alone is told to a client.
+//! which it never locks — unless it knows of a lock or of q proposals for one template, and q members that did not
+//! withdraw voted in this round or the last. A node that locked, or stays, goes on at `max_delay_ms`. n - q + 1 withdrawals are the
+//! AbandonCert, which ends the event, and which alone is told to a client.
 //! Upon m partial signatures: report the transaction to the chain. Upon seeing it there: completed.
-//! Every second: send own votes of open events again, ask one peer what it knows, re-drive committed events.
+//! Every second: send own votes and the highest quorum of proposals of open events again, ask one peer what it knows,
+//! re-drive committed events.
 //! Upon any late vote about an ended event: answer with its certificate.
 //!
 //! # Deviations
@@ -43,8 +45,16 @@
 //!
 //! Once messages arrive in time and before retries run out, n - f members run, and a template that is valid for one is
 //! valid for all: jumps bring members into one round, where its leader's proposal reaches all within a third of the
-//! round. The leader proposes the highest `valid`, which every lock allows. If retries do run out first, members that
-//! never locked withdraw; either n - q + 1 of them do, or q members stay, and among those rounds go on.
+//! round. The leader proposes the highest `valid`, which every lock allows, and without any `valid` each of them withdraws
+//! in the end: n - f = q >= n - q + 1.
+//!
+//! *The limit.* If retries run out while messages are still lost, a node withdraws that did not hear of another's lock,
+//! and neither withdrawal nor lock is ever taken back. The event then ends if q of the members that run did not withdraw,
+//! or n - q + 1 withdrew or run without a lock. Otherwise it stays open until enough members come back: with n = 3,
+//! one locked, one withdrew and one is down. Nothing can end it: the member that is down may have decided. Whoever wants
+//! this not to happen gives `max_retries` more time than the longest disturbance.
+//!
+//! Two events that want one output do not wait for each other for ever: see [`reserve`].
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -58,7 +68,7 @@ use crate::crypto::{Member, Signature};
 use crate::engine::{Context, Env, Input, MessageInfo, Protocol, RuleSet, TimerInfo};
 use crate::event::{Record, RecordKind};
 use crate::flaw::{Flaw, FlawSet};
-use crate::ledger::{OutPoint, Transaction};
+use crate::ledger::Transaction;
 use crate::ordered::{Map, Set};
 use crate::quorum::Quorum;
 use crate::store::{AnyTable, RecoverError, Rows, Table, TableId, TableSpec};
@@ -82,6 +92,7 @@ pub mod phase;
 mod propose;
 mod recover;
 mod request;
+pub mod reserve;
 mod simulated;
 mod swarm;
 mod sync;
@@ -96,6 +107,7 @@ pub use message::Message;
 use message::{Proposal, Pskt, SigningEvent};
 use phase::{EventPhase, EventPhaseState, PHASES};
 pub use request::{Reply, SubmitEvent, Superseded};
+use reserve::Reservations;
 use template::{ChainFact, ChainView};
 
 /// What goes out to the chain: the decided transaction with enough signatures. (S0-75)
@@ -156,7 +168,6 @@ struct Live {
     waiting: Vec<(ClientId, u64)>,
     /// Templates that a quorum proposed, whose quorum event was told.
     told: Vec<(Round, Hash32)>,
-    accused: Vec<NodeId>,
     /// Votes that came again, where entries count and not members. (S0-F23)
     copies: Vec<Vote>,
     /// Members whose votes are of rounds too far ahead to be stored, with the highest of those rounds.
@@ -184,10 +195,13 @@ pub struct TwoPhase {
     /// `event_certificate`: how it ended.
     outcomes: Table<InstanceId, Outcome>,
 
+    /// One entry per open event, freed at its end: what is counted against the limit of open events.
     live: Map<InstanceId, Arc<Live>>,
+    /// Members that contradicted themselves, by event: each is named once.
+    accused: Map<InstanceId, Vec<NodeId>>,
     chain: ChainView,
-    /// Outputs promised to events that are decided, or that this node proposed for, and not yet complete.
-    reserved: Map<OutPoint, InstanceId>,
+    /// Outputs promised to events that are not yet complete.
+    reserved: Reservations,
     sync: sync::SyncState,
 }
 
@@ -420,6 +434,11 @@ impl TwoPhase {
             } => {
                 self.on_sync_response(cx, from, learned, *cursor, proposals, locks);
             }
+            Message::Valid {
+                certificate,
+                signing_material,
+                kpsbt_blob,
+            } => self.on_valid(cx, from, certificate, signing_material, kpsbt_blob),
         }
     }
 }
@@ -472,8 +491,9 @@ impl Protocol for TwoPhase {
             valid: Table::load(EVENT_VALID, rows)?,
             outcomes: Table::load(EVENT_CERTIFICATE, rows)?,
             live: Map::new(),
+            accused: Map::new(),
             chain: ChainView::default(),
-            reserved: Map::new(),
+            reserved: Reservations::default(),
             sync: sync::SyncState::default(),
         };
         state.rebuild(env)?;

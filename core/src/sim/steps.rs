@@ -198,7 +198,6 @@ impl Sim {
             if let Some(value) = &record.value {
                 self.hash.update(&value.0);
             }
-            self.oracle.on_record(self.now, node, record);
             // A node that restarts tells again what it knows.
             if !self
                 .told
@@ -221,6 +220,10 @@ impl Sim {
                 .update(b"m")
                 .update(&outgoing.packet[outgoing.packet.len().saturating_sub(64)..]);
             self.transmit(node, outgoing);
+        }
+        // After the messages of the same step: what a node decides may rest on what it said in that very step.
+        for record in &released.records {
+            self.oracle.on_record(self.now, node, record);
         }
         for (client, number, reply) in released.replies {
             self.hash.update(b"a").update(&reply);

@@ -157,6 +157,18 @@ impl Draws {
         }
     }
 
+    /// Takes nodes down for good.
+    pub fn leave_down(&mut self, scenario: &mut Scenario, nodes: &[NodeId], from_ms: u64) {
+        scenario.interventions.retain(|intervention| {
+            !matches!(intervention.act, Act::Restart { node } if nodes.contains(&node))
+        });
+        for node in nodes.iter().copied() {
+            let at_ms = self.between(from_ms, FAULTS_END_MS - 1);
+            let when = CrashPoint::BetweenSteps;
+            scenario.at_ms(at_ms, Act::Crash { node, when });
+        }
+    }
+
     /// Cuts through the network, links that lose in one direction, and messages that are caught, some of them by kind.
     pub fn partitions(&mut self, scenario: &mut Scenario, kinds: &[&str]) {
         let nodes = scenario.nodes;

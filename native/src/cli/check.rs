@@ -121,17 +121,8 @@ struct Report {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum ReportedBounds {
-    Cluster {
-        rounds: u32,
-        crashes: u8,
-        housekeeping: u8,
-        repeats: u8,
-        late_requests: bool,
-        beyond_decisions: bool,
-    },
-    Model {
-        size: usize,
-    },
+    Cluster(Bounds),
+    Model { size: usize },
 }
 
 #[derive(Debug, Serialize)]
@@ -174,7 +165,7 @@ pub(crate) fn run(args: &CheckArgs) -> Outcome {
             let searched = cluster::visit(&scenario, args.bounds(), asked, Check(args))
                 .map_err(|what| Failure::Input(format!("{}: {what}", scenario.name)))??;
             let (name, rules) = (scenario.protocol.name(), scenario.rules.name());
-            let bounds = args.reported_bounds();
+            let bounds = ReportedBounds::Cluster(args.bounds());
             (
                 args.report(name, Some(rules), scenario.flaws, bounds),
                 searched,
@@ -206,17 +197,6 @@ pub(crate) fn run(args: &CheckArgs) -> Outcome {
 impl CheckArgs {
     fn bounds(&self) -> Bounds {
         Bounds {
-            rounds: self.rounds,
-            crashes: self.crashes,
-            housekeeping: self.housekeeping,
-            repeats: self.repeats,
-            late_requests: self.late_requests,
-            beyond_decisions: self.beyond_decisions,
-        }
-    }
-
-    fn reported_bounds(&self) -> ReportedBounds {
-        ReportedBounds::Cluster {
             rounds: self.rounds,
             crashes: self.crashes,
             housekeeping: self.housekeeping,
@@ -401,7 +381,7 @@ fn show(args: &CheckArgs, report: &Report, stopped: Option<Stopped>, took: Durat
                 |stopped| stopped.to_string(),
             );
             screen.entry(
-                "not broken",
+                "unbroken  ",
                 Some(Ink::Bold),
                 &format!("so far; the search is not complete: {why}"),
             );

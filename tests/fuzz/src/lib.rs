@@ -148,6 +148,14 @@ pub fn lie(message: &mut Message, liars: &[Env<TwoPhase>; 2], from: NodeId) {
             }
             locks.iter_mut().for_each(sign);
         }
+        Message::Valid {
+            certificate,
+            signing_material,
+            ..
+        } => {
+            certificate.ballot.instance = signing_material.id();
+            certify(certificate);
+        }
     }
 }
 

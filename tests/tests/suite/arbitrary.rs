@@ -231,6 +231,13 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
                     locks,
                 }
             }),
+        (certificate(), event(), vec(any::<u8>(), 0..40)).prop_map(
+            |(certificate, signing_material, kpsbt_blob)| Message::Valid {
+                certificate,
+                signing_material,
+                kpsbt_blob,
+            }
+        ),
     ]
 }
 
@@ -241,15 +248,19 @@ pub(crate) fn fact() -> impl Strategy<Value = ChainFact> {
         any::<u64>(),
         vec(utxo(), 0..4),
         vec(outpoint(), 0..4),
+        vec((outpoint(), hash()), 0..4),
         vec(hash(), 0..4),
     )
-        .prop_map(|(full, tip_score, added, removed, confirmed)| ChainFact {
-            full,
-            tip_score,
-            added,
-            removed,
-            confirmed,
-        })
+        .prop_map(
+            |(full, tip_score, added, removed, spent, confirmed)| ChainFact {
+                full,
+                tip_score,
+                added,
+                removed,
+                spent,
+                confirmed,
+            },
+        )
 }
 
 /// Any request.

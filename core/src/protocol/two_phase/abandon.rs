@@ -41,18 +41,44 @@ impl TwoPhase {
         else {
             return;
         };
-        let exhausted = row.retry_count >= max_retries;
+        let is_locked = row.rounds.locked.is_some();
+        let exhausted = row.retry_count >= max_retries
+            && (is_locked || !self.is_decision_in_sight(cx.env(), event, round));
+        let Some(row) = self.phases.get_mut(&event) else {
+            return;
+        };
         row.retry_count = row.retry_count.saturating_add(1);
-        let (retries, locked) = (row.retry_count, row.rounds.locked.is_some());
+        let retries = row.retry_count;
         cx.count("two_phase_proposal_timeouts_total");
         self.cancel_round(cx, event, round);
         self.enter_phase(cx, event, EventPhase::Failed);
         self.enter_round(cx.env(), event, next);
-        if exhausted && flaws::may_withdraw(cx.env().flaws, locked) {
+        if exhausted && flaws::may_withdraw(cx.env().flaws, is_locked) {
             self.withdraw(cx, event);
         } else {
             self.arm_retry(cx, event, next, retries);
         }
+    }
+
+    /// Whether staying may still bring a decision: a quorum of proposals or a lock is known, so that some member may be bound
+    /// already, and enough members voted in this round or the one before and did not withdraw. Whoever left now could leave
+    /// those that locked one short for good.
+    fn is_decision_in_sight(&self, env: &Env<TwoPhase>, event: InstanceId, round: Round) -> bool {
+        let (Some(row), Some(live)) = (self.phases.get(&event), self.live.get(&event)) else {
+            return false;
+        };
+        let mut rounds = live.votes.rounds();
+        let is_some_locked =
+            rounds.any(|at| live.votes.of(at, VoteKind::Precommit).next().is_some());
+        let is_bound = row.rounds.valid.is_some() || !live.told.is_empty() || is_some_locked;
+        // Whoever waits longer between rounds is not gone.
+        let heard = live.votes.members_from(Round(round.0.saturating_sub(1)));
+        let stay = heard.iter().filter(|member| {
+            live.votes
+                .by(Round(0), VoteKind::Abandon, **member)
+                .is_none()
+        });
+        is_bound && Self::quorum(env).is_reached(stay.count() as u128)
     }
 
     /// Backoff with jitter; the delay grows with the rounds that timed out here. (S0-20, S0-21, S0-F33)
@@ -158,6 +184,10 @@ impl TwoPhase {
             return;
         }
         self.learn(cx, body, event, Source::Peer(Round(0), None));
+        if !self.events.contains(&event) {
+            // There was no room for it.
+            return;
+        }
         for vote in withdrawals.votes() {
             self.live_mut(event).votes.add(vote);
         }

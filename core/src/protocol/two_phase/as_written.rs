@@ -21,15 +21,15 @@
 
 use alloc::vec::Vec;
 
-use super::body::refusal;
+use super::body::{refusal, refused_for_being_full};
 use super::config::TICK_MS;
 use super::message::{KaspaAnchorRef, Message, Proposal};
 use super::phase::EventPhase;
+use super::reserve::Reservations;
 use super::{Cx, Reply, StoredVote, SubmitEvent, Timer, TwoPhase, view};
 use crate::codec;
 use crate::engine::{Input, To};
 use crate::event::{Event, EventKind, Level, Record, RecordKind};
-use crate::ordered::Map;
 use crate::rounds::Step;
 use crate::types::{ClientId, Duration, InstanceId, NodeId, Round};
 use crate::votes::{Ballot, VoteKind};
@@ -134,7 +134,8 @@ impl TwoPhase {
         let body = request.signing_material();
         let event = body.id();
         if !self.phases.contains(&event) && self.is_full() {
-            return cx.count("two_phase_events_refused_total");
+            cx.count("two_phase_events_refused_total");
+            return cx.reply(client, number, refused_for_being_full());
         }
         let timeout = Duration::from_ms(cx.env().config.proposal_timeout_ms);
         let is_new = self.try_enter_proposing(cx, &body, Round(0), timeout);
@@ -197,9 +198,9 @@ impl TwoPhase {
         let env = cx.env();
         let body = self.events.get(&event)?.clone();
         let depth = env.config.input_depth();
-        let pskt = self
-            .chain
-            .build_local_proposal(&body, event, depth, &Map::new())?;
+        let pskt =
+            self.chain
+                .build_local_proposal(&body, event, depth, &Reservations::default())?;
         let hash = pskt.template_hash();
         let ballot = Ballot {
             instance: event,
@@ -385,6 +386,7 @@ impl TwoPhase {
             round,
         });
         self.tell_clients(cx, event, &Reply::Abandoned { withdrawals: 0 });
+        self.live.remove(&event);
         let after = Duration::from_ms(cx.env().config.gc_after_ms);
         cx.set_timer(Timer::Gc(event), after);
     }

@@ -1,5 +1,6 @@
 //! Events: their bodies, the clients that ask for them, and how they are remembered.
 
+use alloc::format;
 use alloc::string::String;
 
 use super::config::STATE_SYNC_COOLDOWN_MS;
@@ -9,10 +10,18 @@ use super::phase::{EventPhase, EventPhaseState};
 use super::{Cx, Outcome, Reply, SubmitEvent, Timer, TwoPhase};
 use crate::engine::To;
 use crate::event::{Event, EventKind, Level};
-use crate::types::{ClientId, Duration, InstanceId, NodeId};
+use crate::types::{ClientId, Duration, Hash32, InstanceId, NodeId};
 
-/// The most events whose votes a node holds at a time.
-const EVENTS_OPEN_MAX: usize = 16_384;
+/// The most events that a node holds open at a time: those that are neither completed nor abandoned with proof. Unit
+/// tests fill it.
+pub(super) const EVENTS_OPEN_MAX: usize = if cfg!(test) { 64 } else { 16_384 };
+
+/// What a client is told when no more events can be open.
+pub(super) fn refused_for_being_full() -> Reply {
+    Reply::Refused(format!(
+        "{EVENTS_OPEN_MAX} events are open here: expected to wait until one of them ends"
+    ))
+}
 
 /// Why a request cannot be an event, in a sentence.
 pub(super) fn refusal(request: &SubmitEvent) -> Option<String> {
@@ -29,7 +38,7 @@ pub(super) fn refusal(request: &SubmitEvent) -> Option<String> {
 }
 
 impl TwoPhase {
-    /// Whether there are as many open events as a node holds.
+    /// Whether there are as many open events as a node holds: each has its entry in `live` until it ends.
     pub(super) fn is_full(&self) -> bool {
         self.live.len() >= EVENTS_OPEN_MAX
     }
@@ -54,6 +63,10 @@ impl TwoPhase {
             return cx.reply(client, number, reply);
         }
         let is_new = self.phase(&event) == EventPhase::Unknown;
+        if is_new && self.is_full() {
+            cx.count("two_phase_events_refused_total");
+            return cx.reply(client, number, refused_for_being_full());
+        }
         cx.reply(
             client,
             number,
@@ -70,16 +83,32 @@ impl TwoPhase {
     /// An event may be replaced only if its decided template can never take effect: an input was spent elsewhere.
     fn refuses_to_supersede(&self, body: &SigningEvent) -> Option<String> {
         let old = body.supersedes?;
-        let Some(hash) = self.phases.get(&old).and_then(|row| row.canonical_hash) else {
+        if self.decided_template(&old).is_none() {
             return Some(String::from("supersedes: that event is not decided here"));
-        };
-        let dead = self.phase(&old) == EventPhase::Committed
-            && self
-                .templates
-                .get(&(old, hash))
-                .is_some_and(|pskt| !self.chain.has_inputs(pskt));
-        (!dead)
+        }
+        (!self.is_dead(&old))
             .then(|| String::from("supersedes: the inputs of that event were not spent elsewhere"))
+    }
+
+    fn decided_template(&self, event: &InstanceId) -> Option<Hash32> {
+        self.phases.get(event)?.canonical_hash
+    }
+
+    /// Whether an event is decided and can never take effect: another transaction was seen to spend an input.
+    fn is_dead(&self, event: &InstanceId) -> bool {
+        let Some(hash) = self.decided_template(event) else {
+            return false;
+        };
+        let pskt = self.templates.get(&(*event, hash));
+        pskt.is_some_and(|pskt| self.chain.is_dead(pskt, &hash))
+    }
+
+    /// Whether this node may vote for any template of an event: what it replaces must be dead, as far as this node itself
+    /// sees. Whoever was asked first is not taken at its word, or both events could pay.
+    pub(super) fn may_take_effect(&self, event: &InstanceId) -> bool {
+        let body = self.events.get(event);
+        let old = body.and_then(|body| body.supersedes);
+        old.is_none_or(|old| self.is_dead(&old))
     }
 
     fn outcome_reply(&self, event: &InstanceId) -> Option<Reply> {
@@ -106,7 +135,8 @@ impl TwoPhase {
         if self.events.contains(&event) || !flaws::learns_from(env.flaws, source) {
             return;
         }
-        if self.is_full() {
+        // A client's request took its place already.
+        if self.is_full() && !self.live.contains_key(&event) {
             // Whoever floods the group with events is not answered with memory.
             return cx.count("two_phase_events_refused_total");
         }
@@ -132,6 +162,7 @@ impl TwoPhase {
         self.events.put(event, body.clone());
         self.phases.put(event, EventPhaseState::default());
         self.index.put((EventPhase::Unknown as u8, event), ());
+        self.live_mut(event);
         self.sync.learned.push(event);
     }
 

@@ -108,6 +108,8 @@ pub(super) struct Chain {
 struct State {
     utxos: UtxoSet,
     confirmed: Vec<Hash32>,
+    /// The newest spent outputs, and by which transactions.
+    spent: Vec<(OutPoint, Hash32)>,
     /// Reported transactions that wait to be included, with when, in the order of their reports.
     pending: Vec<(Time, SignedTransaction)>,
     views: Map<NodeId, View>,
@@ -145,6 +147,7 @@ impl Chain {
         let state = State {
             utxos,
             confirmed: Vec::new(),
+            spent: Vec::new(),
             pending: Vec::new(),
             views,
             next_tip: Time::ZERO + TIP,
@@ -194,16 +197,11 @@ impl Chain {
             .iter()
             .filter_map(|outpoint| self.group_utxo(outpoint))
             .collect();
+        let inputs = report.transaction.inputs.iter();
+        self.note_spent(&inputs.map(|(input, _)| *input).collect::<Vec<_>>(), hash);
         for view in self.state.views.values_mut() {
             let news = view.news.get_or_insert_default();
             news.confirmed.push(hash);
-            news.removed.extend(
-                report
-                    .transaction
-                    .inputs
-                    .iter()
-                    .map(|(outpoint, _)| *outpoint),
-            );
             news.added.extend(owned.iter().cloned());
         }
     }
@@ -235,10 +233,21 @@ impl Chain {
             payload: Hash32::default(),
         };
         if self.state.utxos.apply(&thief, 0).is_ok() {
-            for view in self.state.views.values_mut() {
-                view.news.get_or_insert_default().removed.push(outpoint);
-            }
+            self.note_spent(&[outpoint], thief.id());
         }
+    }
+
+    /// Everyone is told what was spent, and by what.
+    fn note_spent(&mut self, outpoints: &[OutPoint], by: Hash32) {
+        let spent = outpoints.iter().map(|outpoint| (*outpoint, by));
+        for view in self.state.views.values_mut() {
+            let news = view.news.get_or_insert_default();
+            news.removed.extend(outpoints.iter().copied());
+            news.spent.extend(spent.clone());
+        }
+        let known = &mut self.state.spent;
+        known.extend(spent);
+        known.drain(..known.len().saturating_sub(SPENT_TOLD));
     }
 
     fn pay(&mut self, now: Time, amount: u64) {
@@ -266,6 +275,33 @@ impl Chain {
 
 /// The most confirmed transactions that a full view tells.
 const CONFIRMED_TOLD: usize = 1_024;
+
+/// The most spent outputs that a full view tells.
+const SPENT_TOLD: usize = 1_024;
+
+/// The most entries of each kind in one fact. What is more follows in the next: a fact that is longer than a message may
+/// be is none.
+const FACT_ENTRIES_MAX: usize = 1_024;
+
+/// Cuts off what one fact has room for; the rest, if any, follows it.
+fn split(mut fact: ChainFact) -> (ChainFact, Option<ChainFact>) {
+    fn cut<T>(entries: &mut Vec<T>) -> Vec<T> {
+        entries.split_off(entries.len().min(FACT_ENTRIES_MAX))
+    }
+    let rest = ChainFact {
+        full: false,
+        tip_score: fact.tip_score,
+        removed: cut(&mut fact.removed),
+        spent: cut(&mut fact.spent),
+        added: cut(&mut fact.added),
+        confirmed: cut(&mut fact.confirmed),
+    };
+    let is_more = !rest.removed.is_empty()
+        || !rest.spent.is_empty()
+        || !rest.added.is_empty()
+        || !rest.confirmed.is_empty();
+    (fact, is_more.then_some(rest))
+}
 
 impl Environment for Chain {
     fn report(&mut self, now: Time, from: NodeId, report: &[u8]) {
@@ -363,12 +399,17 @@ impl Environment for Chain {
         }
         let tip_score = self.tip_score(now);
         let mut facts = Vec::new();
+        let utxos = &self.state.utxos;
         for (node, view) in self.state.views.iter_mut() {
             if let Some(mut news) = view.news.take() {
                 news.tip_score = tip_score;
-                news.added
-                    .retain(|utxo| !view.hidden.contains(&utxo.outpoint));
-                facts.push((*node, codec::encode(&news)));
+                // What was to be shown may be hidden or spent by now.
+                news.added.retain(|utxo| {
+                    !view.hidden.contains(&utxo.outpoint) && utxos.get(&utxo.outpoint).is_some()
+                });
+                let (fact, rest) = split(news);
+                view.news = rest;
+                facts.push((*node, codec::encode(&fact)));
             }
         }
         facts
@@ -384,7 +425,6 @@ impl Environment for Chain {
                 .filter_map(|o| self.group_utxo(o))
                 .collect()
         };
-        self.state.views.get_mut(&node)?.news = None;
         let start = self.state.confirmed.len().saturating_sub(CONFIRMED_TOLD);
         let confirmed = self.state.confirmed[start..].to_vec();
         let fact = ChainFact {
@@ -392,8 +432,12 @@ impl Environment for Chain {
             tip_score,
             added: visible,
             removed: Vec::new(),
+            spent: self.state.spent.clone(),
             confirmed,
         };
+        // The rest is news, which is told as soon as time passes.
+        let (fact, rest) = split(fact);
+        self.state.views.get_mut(&node)?.news = rest;
         Some(codec::encode(&fact))
     }
 
@@ -435,123 +479,4 @@ fn first_outpoint(number: u32) -> OutPoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crypto::{Crypto, Signer};
-    use crate::engine::RuleSet;
-    use crate::ledger::Transaction;
-    use crate::protocol::members;
-    use crate::scenario::member_seed;
-    use crate::types::{GroupId, InstanceId};
-    use alloc::vec;
-
-    fn chain() -> Chain {
-        let genesis = Genesis {
-            protocol: 1,
-            rules: RuleSet::Hardened,
-            flaws: Vec::new(),
-            crypto: Crypto::Simulated,
-            name: "test".into(),
-            members: members(Crypto::Simulated, &[GroupId(0); 3]),
-            config: codec::encode(&TwoPhaseConfig::default()),
-        };
-        Chain::new(&ChainSetting::default(), &genesis, 7)
-    }
-
-    fn signed(chain: &Chain, input: u32, signers: &[u16]) -> SignedTransaction {
-        let event_id = InstanceId(Hash32([input as u8; 32]));
-        let destination = Script {
-            version: 0,
-            bytes: vec![1],
-        };
-        let transaction = Transaction {
-            inputs: vec![(first_outpoint(input), 100)],
-            outputs: vec![
-                Output {
-                    amount: 25,
-                    script: destination,
-                },
-                Output {
-                    amount: 74,
-                    script: group_script(),
-                },
-            ],
-            payload: event_id.0,
-        };
-        let preimage = partial_preimage(&chain.genesis, event_id, &transaction.id());
-        let sign = |id: &u16| {
-            let key = Signer::from_seed(Crypto::Simulated, &member_seed(NodeId(*id)));
-            (NodeId(*id), key.sign(&preimage))
-        };
-        SignedTransaction {
-            event_id,
-            transaction,
-            signatures: signers.iter().map(sign).collect(),
-        }
-    }
-
-    #[test]
-    fn m_distinct_signatures_include_a_transaction_after_the_delay() {
-        let mut chain = chain();
-        for bad in [&[1][..], &[1, 1], &[2, 1]] {
-            let report = codec::encode(&signed(&chain, 0, bad));
-            chain.report(Time::ZERO, NodeId(1), &report);
-            assert!(chain.state.pending.is_empty(), "signed by {bad:?}");
-        }
-        let report = codec::encode(&signed(&chain, 0, &[1, 3]));
-        chain.report(Time::ZERO, NodeId(1), &report);
-        chain.report(Time::ZERO, NodeId(2), &report);
-        assert_eq!(chain.deadline(), Some(Time::from_ms(100)));
-        assert!(chain.poll(Time::from_ms(99)).is_empty());
-        let facts = chain.poll(Time::from_ms(100));
-        assert_eq!(facts.len(), 3);
-        let fact: ChainFact = codec::decode(&facts[0].1).unwrap();
-        assert_eq!(
-            (fact.confirmed.len(), fact.removed.len(), fact.added.len()),
-            (1, 1, 1)
-        );
-        assert_eq!(chain.state.utxos.total(), 8 * 100 - 1, "all but the fee");
-    }
-
-    #[test]
-    fn an_input_is_spent_once_whoever_comes_first() {
-        let mut chain = chain();
-        let report = codec::encode(&signed(&chain, 2, &[1, 2]));
-        chain.report(Time::ZERO, NodeId(1), &report);
-        chain
-            .change(
-                Time::ZERO,
-                None,
-                &codec::encode(&ChainChange {
-                    spend: vec![2],
-                    ..ChainChange::default()
-                }),
-            )
-            .unwrap();
-        chain.poll(Time::from_ms(200));
-        assert!(chain.state.confirmed.is_empty());
-    }
-
-    #[test]
-    fn views_differ_by_what_is_hidden_and_a_saved_chain_comes_back() {
-        let mut chain = chain();
-        let hide = codec::encode(&ChainChange {
-            hide: vec![0, 1],
-            ..ChainChange::default()
-        });
-        chain.change(Time::ZERO, Some(NodeId(3)), &hide).unwrap();
-        assert!(chain.change(Time::ZERO, None, &hide).is_err());
-        assert!(chain.change(Time::ZERO, Some(NodeId(1)), &[0xff]).is_err());
-        let count = |chain: &mut Chain, node| {
-            let fact: ChainFact =
-                codec::decode(&chain.full_view(Time::ZERO, NodeId(node)).unwrap()).unwrap();
-            fact.added.len()
-        };
-        assert_eq!((count(&mut chain, 1), count(&mut chain, 3)), (8, 6));
-        let saved = chain.save();
-        let mut other = self::chain();
-        other.restore(&saved).unwrap();
-        assert_eq!(count(&mut other, 3), 6);
-        assert!(other.restore(&[1, 2, 3]).is_err());
-    }
-}
+mod tests;

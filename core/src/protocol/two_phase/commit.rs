@@ -12,6 +12,7 @@ use super::phase::EventPhase;
 use super::{Cx, LOCKS_METER, Outcome, Reply, SignedTransaction, Timer, TwoPhase};
 use crate::certificate::Certificate;
 use crate::codec;
+use crate::crypto::Signature;
 use crate::engine::{Env, To};
 use crate::event::{Event, EventKind, Level, Record, RecordKind};
 use crate::types::{Duration, Hash32, InstanceId, NodeId, Round};
@@ -178,8 +179,7 @@ impl TwoPhase {
             round,
         });
         self.enter_phase(cx, event, EventPhase::Committed);
-        self.unreserve(event);
-        self.reserve(event, hash);
+        self.settle_reservations(event);
         for (client, number) in core::mem::take(&mut self.live_mut(event).waiting) {
             cx.reply(
                 client,
@@ -255,13 +255,18 @@ impl TwoPhase {
                 Event::new(EventKind::Signed, Some(event), round).value(Some(hash))
             });
         }
-        let partial = env
-            .signer
-            .sign(&partial_preimage(&env.genesis, event, &hash));
+        let partial = self.partial(env, event, &hash);
         self.live_mut(event).partials.insert(env.id, partial);
         self.broadcast_commit(cx, event);
         self.try_report(cx, event);
         true
+    }
+
+    /// This node's signature of a template: the same bytes whenever it is made. Only for what `signature` holds.
+    fn partial(&self, env: &Env<TwoPhase>, event: InstanceId, hash: &Hash32) -> Signature {
+        debug_assert_eq!(self.signatures.get(&event), Some(hash));
+        env.signer
+            .sign(&partial_preimage(&env.genesis, event, hash))
     }
 
     fn broadcast_commit(&mut self, cx: Cx<'_, '_>, event: InstanceId) {
@@ -281,7 +286,17 @@ impl TwoPhase {
         };
         let row = self.phases.get(&event)?;
         let hash = row.canonical_hash?;
-        let partials = self.live.get(&event).map(|live| &live.partials);
+        let signatures = match self.live.get(&event) {
+            Some(live) => live
+                .partials
+                .iter()
+                .map(|(signer, part)| (*signer, *part))
+                .collect(),
+            None if self.signatures.get(&event) == Some(&hash) => {
+                Vec::from([(cx.id(), self.partial(cx.env(), event, &hash))])
+            }
+            None => Vec::new(),
+        };
         let tip_score = self.chain.tip_score();
         Some(Message::EventStateBroadcast(EventStateBroadcast {
             event_id: event,
@@ -289,11 +304,7 @@ impl TwoPhase {
             state: EventCrdtState {
                 signing_material: self.events.get(&event)?.clone(),
                 kpsbt_blob: codec::encode(self.templates.get(&(event, hash))?),
-                signatures: partials
-                    .into_iter()
-                    .flatten()
-                    .map(|(signer, part)| (*signer, *part))
-                    .collect(),
+                signatures,
             },
             sender_peer_id: cx.id(),
             phase_context: PhaseContext {
@@ -419,14 +430,8 @@ impl TwoPhase {
         }
         self.enter_phase(cx, event, EventPhase::Completed);
         self.unreserve(event);
-        if let Some(live) = self.live.get_mut(&event) {
-            // Only the signatures are worth keeping: a late joiner may ask for them.
-            let partials = core::mem::take(&mut alloc::sync::Arc::make_mut(live).partials);
-            *live = alloc::sync::Arc::new(super::Live {
-                partials,
-                ..super::Live::default()
-            });
-        }
+        // Nothing of it is needed any more: whoever asks late is given the certificate, and this node's signature anew.
+        self.live.remove(&event);
         cx.record(Record {
             kind: RecordKind::Completed,
             instance: event,

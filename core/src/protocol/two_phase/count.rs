@@ -67,9 +67,6 @@ impl TwoPhase {
         if self.is_too_far(cx, &proposal.vote()) {
             return;
         }
-        if !self.templates.contains(&(event, proposal.tx_template_hash)) {
-            self.keep_template(event, proposal.tx_template_hash, proposal.pskt());
-        }
         if let Some(proof) = &proposal.valid_proof {
             self.live_mut(event).votes.add_all(proof.votes());
         }
@@ -84,7 +81,7 @@ impl TwoPhase {
             valid_round: proposal.valid_round,
             valid_proof: proposal.valid_proof.clone(),
         };
-        self.take_prevote(cx, proposal.vote(), stored);
+        self.take_prevote(cx, proposal.vote(), stored, Some(proposal));
     }
 
     /// A prevote for nothing came.
@@ -111,15 +108,29 @@ impl TwoPhase {
             valid_round: None,
             valid_proof: None,
         };
-        self.take_prevote(cx, *vote, stored);
+        self.take_prevote(cx, *vote, stored, None);
     }
 
-    fn take_prevote(&mut self, cx: Cx<'_, '_>, vote: Vote, stored: StoredVote) {
+    /// Counts a prevote. Its template is kept only if the vote counts: one per member and round, however many it sends.
+    fn take_prevote(
+        &mut self,
+        cx: Cx<'_, '_>,
+        vote: Vote,
+        stored: StoredVote,
+        proposal: Option<&Proposal>,
+    ) {
         let event = vote.ballot.instance;
         if !self.hears(cx.env(), &vote) {
             return;
         }
-        match self.live_mut(event).votes.add(vote) {
+        let added = self.live_mut(event).votes.add(vote);
+        if let Some(proposal) = proposal
+            && !matches!(added, Added::Equivocation(_))
+            && !self.templates.contains(&(event, proposal.tx_template_hash))
+        {
+            self.keep_template(event, proposal.tx_template_hash, proposal.pskt());
+        }
+        match added {
             Added::New => {
                 self.proposals
                     .put((event, vote.ballot.round, vote.signer), stored);
@@ -181,9 +192,10 @@ impl TwoPhase {
         };
         proven
             || !flaws::validates_first(env.flaws)
-            || self
-                .chain
-                .validates(pskt, env.config.input_depth(), &self.reserved)
+            || (self.may_take_effect(&event)
+                && self
+                    .chain
+                    .validates(pskt, env.config.input_depth(), &self.reserved))
     }
 
     /// q proposals of one round for one valid template: it may be locked. (S0-75, S0-F18)
@@ -284,6 +296,7 @@ impl TwoPhase {
         if let Some(proof) = live.and_then(|live| live.certificate(ballot, quorum)) {
             self.valid.put(event, proof);
         }
+        self.settle_reservations(event);
         if reaction == OnPolka::LockAndPrecommit {
             cx.emit(Level::Protocol, || {
                 let event = Event::new(EventKind::Locked, Some(event), round).value(Some(hash));

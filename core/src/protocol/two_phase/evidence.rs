@@ -4,23 +4,31 @@ use alloc::vec::Vec;
 
 use super::message::{Message, Pskt, partial_preimage};
 use super::template::ChainView;
-use super::{Cx, Live, TwoPhase};
+use super::{Cx, TwoPhase};
 use crate::codec;
 use crate::engine::{Env, To};
 use crate::event::{Event, EventKind, Level};
 use crate::types::Hash32;
 use crate::votes::{Ballot, Evidence};
 
+/// The most events whose accusations are remembered; what is not remembered is not told either, or it would be told in
+/// circles.
+const ACCUSED_EVENTS_MAX: usize = 4_096;
+
 impl TwoPhase {
     /// A member contradicted itself: keep the proof, tell everyone, once per member and event. (S0-74, S0-F22)
     pub(super) fn accuse(&mut self, cx: Cx<'_, '_>, evidence: Evidence) {
         let ballot = evidence.first.ballot;
         let member = evidence.first.signer;
-        let live: &mut Live = self.live_mut(ballot.instance);
-        if live.accused.contains(&member) {
+        if self.accused.len() >= ACCUSED_EVENTS_MAX && !self.accused.contains_key(&ballot.instance)
+        {
+            return cx.count("two_phase_equivocations_untold_total");
+        }
+        let accused = self.accused.get_or_default(ballot.instance);
+        if accused.contains(&member) {
             return;
         }
-        live.accused.push(member);
+        accused.push(member);
         cx.count("two_phase_equivocations_total");
         cx.emit(Level::Decisions, || {
             Event::new(EventKind::Evidence, Some(ballot.instance), ballot.round)

@@ -377,10 +377,19 @@ pub enum Message {
         /// Locks of that event.
         locks: Vec<Vote>,
     },
+    /// The highest quorum of proposals that the sender knows of, with all that it takes to propose their template again.
+    Valid {
+        /// The proposals of one round, as votes.
+        certificate: Certificate,
+        /// The event's data.
+        signing_material: SigningEvent,
+        /// The template: an encoded [`Pskt`].
+        kpsbt_blob: Vec<u8>,
+    },
 }
 
 /// Message kinds as people see them; the index is [`describe`]'s `kind`.
-pub const MESSAGES: [MessageKind; 8] = [
+pub const MESSAGES: [MessageKind; 9] = [
     MessageKind {
         name: "proposal",
         shape: Shape::Propose,
@@ -412,6 +421,10 @@ pub const MESSAGES: [MessageKind; 8] = [
     MessageKind {
         name: "sync-response",
         shape: Shape::Sync,
+    },
+    MessageKind {
+        name: "valid",
+        shape: Shape::Certificate,
     },
 ];
 
@@ -447,6 +460,12 @@ pub fn describe(message: &Message) -> MessageInfo {
         Message::StateSyncResponse { .. } => MessageInfo {
             kind: 7,
             ..MessageInfo::default()
+        },
+        Message::Valid { certificate, .. } => MessageInfo {
+            kind: 8,
+            instance: Some(certificate.ballot.instance),
+            round: certificate.ballot.round,
+            value: certificate.ballot.value,
         },
     }
 }

@@ -7,14 +7,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::TwoPhase;
-use super::message::{EventStateBroadcast, Message, partial_preimage};
+use super::message::{EventStateBroadcast, Message, describe, partial_preimage};
 use crate::certificate::Certificate;
 use crate::crypto::Keyring;
 use crate::engine::{Env, Opened, RuleSet};
 use crate::event::{Record, RecordKind};
 use crate::oracle::{Agreement, Oracle, Verdict};
 use crate::ordered::{Map, Set};
-use crate::types::{Hash32, InstanceId, NodeId, Round, Time};
+use crate::types::{Duration, Hash32, InstanceId, NodeId, Round, Time};
 use crate::votes::{Vote, VoteKind};
 
 /// Watches a run of two-phase.
@@ -35,15 +35,24 @@ pub(super) struct TwoPhaseOracle {
     /// Who proposed what in which round, where a decision is nobody's proof but what the document counts.
     proposers: Map<(InstanceId, Round, Hash32), Set<NodeId>>,
     certified: Set<(InstanceId, Hash32)>,
+    /// Whose lock on what was heard, by event, round and template.
+    locks: Map<(InstanceId, Round, Hash32), Set<NodeId>>,
     events: Set<InstanceId>,
+    /// Which event replaces which, and which took effect.
+    replaced: Set<(InstanceId, InstanceId)>,
+    completed: Set<InstanceId>,
     ended: Set<(InstanceId, NodeId)>,
+    /// When each member was heard last, and which events it spoke of.
+    heard: Map<NodeId, Time>,
+    spoke_of: Set<(InstanceId, NodeId)>,
+    members: usize,
     broken: Map<&'static str, String>,
 }
 
 const PROMISES: [(&str, &str); 4] = [
     (
         "validity",
-        "every decided template was proposed and certified",
+        "every decided template was proposed and certified, and no event took effect beside the one that it replaces",
     ),
     (
         "one signature",
@@ -53,7 +62,11 @@ const PROMISES: [(&str, &str); 4] = [
     ("withdrawal", "no member both locked and withdrew"),
 ];
 
-/// The name of the liveness property: every member that told the truth knows how every event ended.
+/// For how long a member is silent that is down: one that runs asks a peer every second, by its own clock.
+const SILENT: Duration = Duration::from_ms(30_000);
+
+/// The name of the liveness property: every member that told the truth and runs knows how every event ended. Under hardened
+/// rules f members may be down.
 pub(super) const EVERY_EVENT_ENDS: &str = "every event ends";
 
 impl TwoPhaseOracle {
@@ -81,8 +94,14 @@ impl TwoPhaseOracle {
             proposed: Set::new(),
             proposers: Map::new(),
             certified: Set::new(),
+            locks: Map::new(),
             events: Set::new(),
+            replaced: Set::new(),
+            completed: Set::new(),
             ended: Set::new(),
+            heard: Map::new(),
+            spoke_of: Set::new(),
+            members: env.members().len(),
             broken: Map::new(),
         }
     }
@@ -142,6 +161,51 @@ impl TwoPhaseOracle {
         }
     }
 
+    /// The members that are down for good, if the fault model allows for so many.
+    fn down(&self) -> Set<NodeId> {
+        let last = self.heard.values().copied().max().unwrap_or(Time::ZERO);
+        let is_silent = |id: &&NodeId| {
+            let heard = self.heard.get(*id).copied().unwrap_or(Time::ZERO);
+            heard + SILENT < last
+        };
+        let silent: Set<NodeId> = self
+            .keyring
+            .ids()
+            .iter()
+            .filter(is_silent)
+            .copied()
+            .collect();
+        let may_be = self.members.saturating_sub(self.quorum);
+        if self.rules == RuleSet::Hardened && silent.len() <= may_be {
+            silent
+        } else {
+            Set::new()
+        }
+    }
+
+    /// Counts a lock, whoever passes it on.
+    fn on_lock(&mut self, now: Time, vote: &Vote) {
+        let (signer, ballot) = (vote.signer, vote.ballot);
+        let preimage = ballot.preimage(&self.genesis, TwoPhase::TAG_BYTE);
+        let is_lock = ballot.kind == VoteKind::Precommit;
+        if !is_lock || !self.keyring.verify(signer, &preimage, &vote.signature) {
+            return;
+        }
+        self.on_vote(now, vote);
+        if let Some(hash) = ballot.value {
+            let key = (ballot.instance, ballot.round, hash);
+            self.locks.get_or_default(key).insert(signer);
+        }
+    }
+
+    /// Whether a quorum stands behind a decision: a certificate of it was heard, or that many locks of one round. The
+    /// lock of the member that decides may have been stored and not been sent.
+    fn is_decidable(&self, node: NodeId, event: InstanceId, round: Round, hash: Hash32) -> bool {
+        let heard = self.locks.get(&(event, round, hash));
+        let others = heard.map_or(0, |who| who.iter().filter(|id| **id != node).count());
+        self.certified.contains(&(event, hash)) || others + 1 >= self.quorum
+    }
+
     /// Whether what a member says of a decision has behind it what its rules ask for.
     fn is_backed(&self, from: NodeId, commit: &EventStateBroadcast) -> bool {
         let (event, hash) = (commit.event_id, commit.tx_template_hash);
@@ -179,17 +243,28 @@ impl Oracle for TwoPhaseOracle {
         let Some(message) = opened.message::<TwoPhase>() else {
             return;
         };
+        self.heard.insert(from, now);
+        if let Some(event) = describe(message.as_ref()).instance {
+            self.spoke_of.insert((event, from));
+        }
         match message.as_ref() {
             Message::ProposalBroadcast(proposal) => {
                 let (event, hash) = (proposal.event_id, proposal.tx_template_hash);
                 self.proposed.insert((event, hash));
+                if let Some(old) = proposal.signing_material.supersedes {
+                    self.replaced.insert((old, event));
+                }
                 if self.rules == RuleSet::AsWritten {
                     let key = (event, proposal.round, hash);
                     self.proposers.get_or_default(key).insert(from);
                 }
                 self.on_vote(now, &proposal.vote());
             }
-            Message::NoProposal { vote, .. } | Message::Lock(vote) => self.on_vote(now, vote),
+            Message::NoProposal { vote, .. } => self.on_vote(now, vote),
+            Message::Lock(vote) => self.on_lock(now, vote),
+            Message::StateSyncResponse { locks, .. } => {
+                locks.iter().for_each(|vote| self.on_lock(now, vote));
+            }
             Message::EventStateBroadcast(commit) => {
                 let (event, hash) = (commit.event_id, commit.tx_template_hash);
                 self.events.insert(event);
@@ -212,9 +287,8 @@ impl Oracle for TwoPhaseOracle {
                     .votes()
                     .for_each(|vote| self.on_vote(now, &vote));
             }
-            Message::Equivocation(_)
-            | Message::StateSyncRequest { .. }
-            | Message::StateSyncResponse { .. } => {}
+            Message::Equivocation(_) | Message::StateSyncRequest { .. } | Message::Valid { .. } => {
+            }
         }
     }
 
@@ -222,6 +296,7 @@ impl Oracle for TwoPhaseOracle {
         self.agreement.on_record(now, node, record);
         let event = record.instance;
         self.events.insert(event);
+        self.spoke_of.insert((event, node));
         match (record.kind, record.value) {
             (RecordKind::Signed, Some(value)) => self.on_signature(now, node, event, value),
             (RecordKind::Decided, Some(value)) => {
@@ -237,9 +312,36 @@ impl Oracle for TwoPhaseOracle {
                         )
                     });
                 }
+                let is_backed = self.rules == RuleSet::AsWritten
+                    || self.is_decidable(node, event, record.round, value);
+                if !is_backed && !self.agreement.is_liar(node) {
+                    self.fail("validity", || {
+                        format!(
+                            "{} ms: {node} decided {value:?} without a quorum of locks",
+                            now.as_ms()
+                        )
+                    });
+                }
             }
             (RecordKind::Abandoned, _) => {
                 self.ended.insert((event, node));
+            }
+            (RecordKind::Completed, _) => {
+                self.completed.insert(event);
+                let paid = |(old, new): &&(InstanceId, InstanceId)| {
+                    self.completed.contains(old) && self.completed.contains(new)
+                };
+                let twice = self.replaced.iter().find(paid).copied();
+                if let Some((old, new)) = twice {
+                    self.fail("validity", || {
+                        format!(
+                            "{} ms: {} replaces {}, and both took effect",
+                            now.as_ms(),
+                            new.0.short(),
+                            old.0.short()
+                        )
+                    });
+                }
             }
             _ => {}
         }
@@ -265,15 +367,18 @@ impl Oracle for TwoPhaseOracle {
     }
 
     fn liveness(&self) -> Vec<Verdict> {
+        let down = self.down();
         let truthful = || {
-            self.keyring
-                .ids()
-                .iter()
-                .filter(|id| !self.agreement.is_liar(**id))
+            let is_meant = |id: &&NodeId| !self.agreement.is_liar(**id) && !down.contains(*id);
+            self.keyring.ids().iter().filter(is_meant)
         };
+        // What only members know that are down, nobody else can end.
+        let is_known =
+            |event: &&InstanceId| truthful().any(|id| self.spoke_of.contains(&(**event, *id)));
         let open: Vec<String> = self
             .events
             .iter()
+            .filter(|event| down.is_empty() || is_known(event))
             .flat_map(|event| truthful().map(move |node| (*event, *node)))
             .filter(|pair| !self.ended.contains(pair))
             .map(|(event, node)| format!("{} at {node}", event.0.short()))

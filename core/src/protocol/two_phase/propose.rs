@@ -95,6 +95,9 @@ impl TwoPhase {
         let round = self.phases.get(&event)?.rounds.round;
         let follows = flaws::has_leader(cx.env().flaws, round);
         let depth = cx.env().config.input_depth();
+        if !self.may_take_effect(&event) {
+            return None;
+        }
         if follows
             && let Some(before) = round.0.checked_sub(1).map(Round)
             && let Some(live) = self.live.get(&event)
@@ -140,9 +143,7 @@ impl TwoPhase {
         row.rounds.prevote(value);
         row.own_proposal_hash = value;
         let round = row.rounds.round;
-        if let Some(hash) = value {
-            self.reserve(event, hash);
-        }
+        self.settle_reservations(event);
         let vote = Ballot {
             instance: event,
             round,
@@ -314,6 +315,8 @@ impl TwoPhase {
         }
         row.rounds.enter(round);
         row.own_proposal_hash = None;
+        // What was only proposed is free again: another event may need it.
+        self.settle_reservations(event);
     }
 
     /// Whether a vote's round is further ahead than it may lead or be stored: then only the number is remembered, one

@@ -7,7 +7,7 @@ use super::{Outcome, TwoPhase, abandon, commit};
 use crate::engine::Env;
 use crate::ordered::Set;
 use crate::store::RecoverError;
-use crate::types::{Hash32, InstanceId};
+use crate::types::InstanceId;
 
 impl TwoPhase {
     /// Rebuilds what is derived from rows: votes of open events, promised outputs, the order of learning.
@@ -28,6 +28,9 @@ impl TwoPhase {
             return inconsistent("one phase index entry per event");
         }
         let open: Set<InstanceId> = self.open_events().into_iter().collect();
+        for event in open.iter() {
+            self.live.get_or_default(*event);
+        }
         for ((event, round, proposer), stored) in self.proposals.iter() {
             if open.contains(event) {
                 let live = Arc::make_mut(self.live.get_or_default(*event));
@@ -50,27 +53,12 @@ impl TwoPhase {
                     .votes
                     .add(abandon);
             }
-            let claimed = row.canonical_hash.or(row.own_proposal_hash);
-            if let Some(hash) = claimed {
-                self.reserve(event, hash);
+            if !row.withdrawn || row.canonical_hash.is_some() {
+                self.settle_reservations(event);
             }
         }
         self.sync.learned = self.events.iter().map(|(event, _)| *event).collect();
         Ok(())
-    }
-
-    /// Promises a template's inputs to its event.
-    pub(super) fn reserve(&mut self, event: InstanceId, template: Hash32) {
-        if let Some(pskt) = self.templates.get(&(event, template)) {
-            for input in &pskt.inputs {
-                self.reserved.get_or_insert_with(input.outpoint, || event);
-            }
-        }
-    }
-
-    /// Takes back what was promised to an event.
-    pub(super) fn unreserve(&mut self, event: InstanceId) {
-        self.reserved.retain(|_, by| *by != event);
     }
 
     /// What must hold between tables, beyond what types say.
@@ -92,6 +80,13 @@ impl TwoPhase {
                     "only the decided template is signed"
                 );
             }
+            let is_over = row.phase == EventPhase::Completed
+                || matches!(self.outcomes.get(event), Some(Outcome::Abandon(_)));
+            assert_eq!(
+                self.live.contains_key(event),
+                !is_over,
+                "what is held in memory is held for open events"
+            );
             if let Some(Outcome::Abandon(_)) = self.outcomes.get(event) {
                 assert_eq!(
                     row.phase,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::message::SigningEvent;
 use crate::ledger::Script;
-use crate::types::Hash32;
+use crate::types::{Hash32, InstanceId};
 
 /// What a client asks: to sign a payment. (S0-90)
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,12 +20,12 @@ pub struct SubmitEvent {
     /// To whom, as text; absent means the event's own address.
     #[serde(default)]
     pub destination: Option<String>,
-    /// The event that this one replaces, by name and amount, because its input was spent elsewhere.
+    /// The event that this one replaces, because its input was spent elsewhere.
     #[serde(default)]
     pub supersedes: Option<Superseded>,
 }
 
-/// Which event is replaced.
+/// Which event is replaced: all that its id is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Superseded {
@@ -33,6 +33,12 @@ pub struct Superseded {
     pub event: String,
     /// Its amount.
     pub amount: u64,
+    /// Its destination, if it named one.
+    #[serde(default)]
+    pub destination: Option<String>,
+    /// The id of the event that it replaced itself, if it did.
+    #[serde(default)]
+    pub supersedes: Option<InstanceId>,
 }
 
 impl SubmitEvent {
@@ -50,10 +56,10 @@ impl SubmitEvent {
             },
             supersedes,
         };
-        let supersedes = self
-            .supersedes
-            .as_ref()
-            .map(|old| body(&old.event, old.amount, None, None).id());
+        let supersedes = self.supersedes.as_ref().map(|old| {
+            let destination = old.destination.as_ref();
+            body(&old.event, old.amount, destination, old.supersedes).id()
+        });
         body(
             &self.event,
             self.amount,

@@ -13,7 +13,7 @@ use crate::protocol::ProtocolKind;
 use crate::retry::RetryConfig;
 use crate::scenario::{Act, Expectation, Link, Scenario};
 use crate::sim::swarm::{Draws, FAULTS_END_MS};
-use crate::types::NodeId;
+use crate::types::{Duration, NodeId, Round};
 
 /// How long after the faults every event must have ended, in virtual milliseconds.
 const LIVENESS_MS: u64 = 400_000;
@@ -80,6 +80,9 @@ pub(super) fn draw(seed: u64) -> Scenario {
     draws.crashes(&mut scenario);
     draws.partitions(&mut scenario, &["proposal", "lock", "commit"]);
     change_views(&mut draws, &mut scenario, &chain);
+    if Draws::new(!seed).one_in(3) {
+        leave_some_down(&mut Draws::new(!seed), &mut scenario, config);
+    }
 
     scenario.expectations.push(Expectation {
         invariant: Some(EVERY_EVENT_ENDS.to_string()),
@@ -87,6 +90,32 @@ pub(super) fn draw(seed: u64) -> Scenario {
         ..Expectation::default()
     });
     scenario
+}
+
+/// Leaves up to f members down for good. What the module doc says of liveness is said of groups whose retries do not run
+/// out before messages arrive in time: their retries last half as long again as the faults, by the fastest clock.
+fn leave_some_down(draws: &mut Draws, scenario: &mut Scenario, mut config: TwoPhaseConfig) {
+    let quorum = config.quorum(usize::from(scenario.nodes)).need() as u64;
+    let spare = u64::from(scenario.nodes) - quorum;
+    if spare == 0 {
+        return;
+    }
+    let count = draws.between(1, spare) as u16;
+    let first = draws.between(0, u64::from(scenario.nodes) - 1) as u16;
+    let down: Vec<NodeId> = (0..count)
+        .map(|place| NodeId((first + place) % scenario.nodes + 1))
+        .collect();
+    draws.leave_down(scenario, &down, 0);
+    let (mut lasts_ms, mut retries) = (0, 0);
+    while lasts_ms < 3 * FAULTS_END_MS {
+        lasts_ms += config.round_timeout(Round(retries)).as_ms();
+        lasts_ms += config.retry.delay_for_retry(retries).as_ms();
+        retries += 1;
+    }
+    config.retry.max_retries = retries;
+    scenario.set_config::<TwoPhase>(&config);
+    // One member after the other may have to run out of retries, by the slowest clock.
+    scenario.until = scenario.until + Duration::from_ms(2 * LIVENESS_MS);
 }
 
 /// Hides and shows outputs at some nodes for a while, spends some elsewhere; every view is whole again when the faults

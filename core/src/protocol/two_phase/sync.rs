@@ -1,14 +1,17 @@
 //! Anti-entropy: every second, own votes again, one question to one peer, and forgetting what is no longer needed.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::config::{
     MAX_PROPOSALS_PER_EVENT_PER_RESPONSE, MAX_SYNC_EVENTS_PER_TICK, STATE_SYNC_COOLDOWN_MS, TICK_MS,
 };
-use super::flaws;
-use super::message::{Message, Proposal};
+use super::flaws::{self, Source};
+use super::message::{Message, Proposal, Pskt, SigningEvent};
 use super::phase::EventPhase;
-use super::{Cx, Outcome, Timer, TwoPhase, commit};
+use super::{Cx, Live, Outcome, Timer, TwoPhase, commit};
+use crate::certificate::Certificate;
+use crate::codec;
 use crate::engine::To;
 use crate::ordered::Map;
 use crate::types::{Duration, Hash32, InstanceId, NodeId, Round};
@@ -86,10 +89,14 @@ impl TwoPhase {
         batch
     }
 
-    /// Sends own votes of an open event again, with the highest proof of a quorum. (S0-F14)
+    /// Sends own votes of an open event again, and the highest quorum of proposals that is known. (S0-F14)
     fn repeat_votes(&mut self, cx: Cx<'_, '_>, event: InstanceId) {
         let env = cx.env();
         let own = self.own_rounds(event, env.id).next_back();
+        let told = own.and_then(|round| self.proposals.get(&(event, round, env.id))?.valid_round);
+        if let Some(message) = self.valid_message(event, told) {
+            cx.send(To::All, message);
+        }
         if let Some(message) = own.and_then(|round| self.proposal_message(event, round, env.id)) {
             cx.send(To::All, message);
         }
@@ -106,6 +113,52 @@ impl TwoPhase {
         {
             self.send_withdrawals(cx, event);
         }
+    }
+
+    /// The highest quorum of proposals that is known, unless it is the one of the round that is `told` anyway.
+    fn valid_message(&self, event: InstanceId, told: Option<Round>) -> Option<Message> {
+        let certificate = self.valid.get(&event)?;
+        let hash = certificate.ballot.value?;
+        let is_new = told != Some(certificate.ballot.round);
+        let pskt = self.templates.get(&(event, hash)).filter(|_| is_new)?;
+        Some(Message::Valid {
+            certificate: certificate.clone(),
+            signing_material: self.events.get(&event)?.clone(),
+            kpsbt_blob: codec::encode(pskt),
+        })
+    }
+
+    /// A quorum of proposals came: its votes count as if their members had sent them.
+    pub(super) fn on_valid(
+        &mut self,
+        cx: Cx<'_, '_>,
+        from: NodeId,
+        certificate: &Certificate,
+        body: &SigningEvent,
+        template: &[u8],
+    ) {
+        let ballot = certificate.ballot;
+        let event = ballot.instance;
+        if self.answer_if_ended(cx, from, event) {
+            return;
+        }
+        self.learn(cx, body, event, Source::Peer(ballot.round, None));
+        let (Some(hash), Some(vote)) = (ballot.value, certificate.votes().next()) else {
+            return;
+        };
+        // However far ahead the round is: a quorum was there.
+        if !self.events.contains(&event) || !self.hears(cx.env(), &vote) {
+            return;
+        }
+        if !self.templates.contains(&(event, hash)) {
+            let Ok(pskt) = codec::decode::<Pskt>(template) else {
+                return;
+            };
+            self.keep_template(event, hash, pskt);
+        }
+        self.live_mut(event).votes.add_all(certificate.votes());
+        self.follow(cx, event, ballot.round, certificate.signatures.len());
+        self.evaluate(cx, event);
     }
 
     /// The rounds in which a member voted, as far as they are stored.
@@ -286,8 +339,15 @@ impl TwoPhase {
             .filter(|(_, hash)| Some(*hash) != keep)
             .for_each(|key| self.templates.delete(key));
         self.valid.delete(&event);
-        if self.phase(&event).is_terminal() {
-            self.live.remove(&event);
+        self.accused.remove(&event);
+        // It is still committed: its votes are of no more use, its signatures are.
+        if let Some(live) = self.live.get_mut(&event) {
+            let live = Arc::make_mut(live);
+            *live = Live {
+                partials: core::mem::take(&mut live.partials),
+                deferred: live.deferred,
+                ..Live::default()
+            };
         }
     }
 
@@ -307,6 +367,7 @@ impl TwoPhase {
         let templates: Vec<_> = self.templates.range(range).map(|(key, _)| *key).collect();
         templates.iter().for_each(|key| self.templates.delete(key));
         self.live.remove(&event);
+        self.accused.remove(&event);
         self.sync.learned.retain(|known| *known != event);
         self.unreserve(event);
     }

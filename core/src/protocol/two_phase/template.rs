@@ -1,5 +1,6 @@
 //! Building a template from a node's own view of the chain, and judging another's by it.
 
+use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{MAX_UTXOS_PER_PROPOSAL, TRANSACTION_FEE};
 use super::message::{Pskt, SigningEvent, UtxoInput};
+use super::reserve::Reservations;
 use crate::ledger::{OutPoint, Output, Script};
 use crate::ordered::{Map, Set};
 use crate::types::{Hash32, InstanceId};
@@ -20,8 +22,10 @@ pub struct ChainFact {
     pub tip_score: u64,
     /// Outputs that appeared.
     pub added: Vec<UtxoInput>,
-    /// Outputs that were spent or hidden.
+    /// Outputs that are no longer in view, for whatever reason.
     pub removed: Vec<OutPoint>,
+    /// Outputs that were spent for good, and by which transaction: said of what is final, never of what is hidden.
+    pub spent: Vec<(OutPoint, Hash32)>,
     /// Transactions that took effect, by template hash.
     pub confirmed: Vec<Hash32>,
 }
@@ -31,12 +35,20 @@ pub struct ChainFact {
 pub struct ChainView {
     tip_score: u64,
     utxos: Map<OutPoint, UtxoInput>,
+    /// What was spent, and by which transaction. Such news is never taken back: the newest are remembered.
+    spent: Map<OutPoint, Hash32>,
+    /// The same outputs in the order in which they were told.
+    spent_order: VecDeque<OutPoint>,
     /// Confirmed transactions that no event here has claimed yet.
     unclaimed: Set<Hash32>,
 }
 
 /// The most confirmed transactions that are remembered for events this node has not decided yet.
 const UNCLAIMED_MAX: usize = 4_096;
+
+/// The most spent outputs that are remembered. Of what was spent before, a node no longer knows that it was: it refuses to
+/// replace the event that wanted it.
+const SPENT_MAX: usize = 4_096;
 
 impl ChainView {
     /// Takes a fact in.
@@ -47,6 +59,17 @@ impl ChainView {
         self.tip_score = fact.tip_score;
         for outpoint in &fact.removed {
             self.utxos.remove(outpoint);
+        }
+        for (outpoint, by) in &fact.spent {
+            self.utxos.remove(outpoint);
+            if self.spent.insert(*outpoint, *by).is_none() {
+                self.spent_order.push_back(*outpoint);
+            }
+        }
+        while self.spent_order.len() > SPENT_MAX {
+            if let Some(oldest) = self.spent_order.pop_front() {
+                self.spent.remove(&oldest);
+            }
         }
         for utxo in &fact.added {
             self.utxos.insert(utxo.outpoint, utxo.clone());
@@ -84,14 +107,20 @@ impl ChainView {
             .all(|input| self.utxos.get(&input.outpoint) == Some(input))
     }
 
+    /// Whether an input was seen spent by another transaction: the template can never take effect. An input that is
+    /// merely not in view says nothing.
+    pub fn is_dead(&self, pskt: &Pskt, template: &Hash32) -> bool {
+        pskt.inputs.iter().any(|input| {
+            let spender = self.spent.get(&input.outpoint);
+            spender.is_some_and(|spender| spender != template)
+        })
+    }
+
     /// Whether every input exists, lies deep enough, and is not promised to another event. (S0-24, S0-80)
-    pub fn validates(&self, pskt: &Pskt, depth: u64, reserved: &Map<OutPoint, InstanceId>) -> bool {
+    pub fn validates(&self, pskt: &Pskt, depth: u64, reserved: &Reservations) -> bool {
         self.has_inputs(pskt)
             && pskt.inputs.iter().all(|input| {
-                self.is_deep(input, depth)
-                    && reserved
-                        .get(&input.outpoint)
-                        .is_none_or(|by| *by == pskt.event_id)
+                self.is_deep(input, depth) && reserved.is_free_for(&input.outpoint, pskt.event_id)
             })
     }
 
@@ -109,7 +138,7 @@ impl ChainView {
         event: &SigningEvent,
         event_id: InstanceId,
         depth: u64,
-        reserved: &Map<OutPoint, InstanceId>,
+        reserved: &Reservations,
     ) -> Option<Pskt> {
         let wanted = event.amount.checked_add(TRANSACTION_FEE)?;
         let start = OutPoint {
@@ -123,11 +152,7 @@ impl ChainView {
             .map(|(_, utxo)| utxo);
         let usable = around
             .filter(|utxo| self.is_deep(utxo, depth))
-            .filter(|utxo| {
-                reserved
-                    .get(&utxo.outpoint)
-                    .is_none_or(|by| *by == event_id)
-            });
+            .filter(|utxo| reserved.is_free_for(&utxo.outpoint, event_id));
         let mut inputs = Vec::new();
         let mut sum = 0u64;
         for utxo in usable.take(MAX_UTXOS_PER_PROPOSAL) {
@@ -172,6 +197,7 @@ impl ChainView {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reserve::Hold;
     use super::*;
 
     fn utxo(byte: u8, amount: u64, score: u64) -> UtxoInput {
@@ -220,19 +246,19 @@ mod tests {
         let (event, id) = event(25);
         let one = view(vec![utxo(1, 20, 0), utxo(2, 20, 0), utxo(3, 20, 0)]);
         let pskt = one
-            .build_local_proposal(&event, id, 300, &Map::new())
+            .build_local_proposal(&event, id, 300, &Reservations::default())
             .unwrap();
         assert_eq!(
             Some(pskt.clone()),
             one.clone()
-                .build_local_proposal(&event, id, 300, &Map::new())
+                .build_local_proposal(&event, id, 300, &Reservations::default())
         );
         assert_eq!(pskt.transaction().fee(), Ok(TRANSACTION_FEE));
         assert_eq!(pskt.outputs[0].amount, 25);
-        assert!(one.validates(&pskt, 300, &Map::new()));
+        assert!(one.validates(&pskt, 300, &Reservations::default()));
         let other = view(vec![utxo(1, 20, 0), utxo(2, 21, 0), utxo(3, 20, 0)]);
         assert!(
-            !other.validates(&pskt, 300, &Map::new())
+            !other.validates(&pskt, 300, &Reservations::default())
                 || pskt.inputs.iter().all(|i| i.outpoint.txid.0[0] != 2)
         );
     }
@@ -242,19 +268,26 @@ mod tests {
         let (event, id) = event(25);
         let shallow = view(vec![utxo(1, 100, 701)]);
         assert_eq!(
-            shallow.build_local_proposal(&event, id, 300, &Map::new()),
+            shallow.build_local_proposal(&event, id, 300, &Reservations::default()),
             None
         );
         let deep = view(vec![utxo(1, 100, 700)]);
         let pskt = deep
-            .build_local_proposal(&event, id, 300, &Map::new())
+            .build_local_proposal(&event, id, 300, &Reservations::default())
             .unwrap();
-        assert!(!shallow.validates(&pskt, 300, &Map::new()));
-        let promised = Map::from([(pskt.inputs[0].outpoint, InstanceId::default())]);
+        assert!(!shallow.validates(&pskt, 300, &Reservations::default()));
+        let mut promised = Reservations::default();
+        let other = InstanceId::default();
+        promised.hold(pskt.inputs[0].outpoint, other, Hold::Bound);
         assert_eq!(deep.build_local_proposal(&event, id, 300, &promised), None);
         assert!(!deep.validates(&pskt, 300, &promised));
         assert_eq!(
-            view(vec![utxo(1, 25, 0)]).build_local_proposal(&event, id, 300, &Map::new()),
+            view(vec![utxo(1, 25, 0)]).build_local_proposal(
+                &event,
+                id,
+                300,
+                &Reservations::default()
+            ),
             None,
             "no fee"
         );
@@ -264,7 +297,7 @@ mod tests {
     fn a_variant_is_another_template_that_pays_the_same() {
         let (event, id) = event(25);
         let pskt = view(vec![utxo(1, 100, 0)])
-            .build_local_proposal(&event, id, 300, &Map::new())
+            .build_local_proposal(&event, id, 300, &Reservations::default())
             .unwrap();
         let other = ChainView::variant(&pskt).unwrap();
         assert_ne!(pskt.template_hash(), other.template_hash());

@@ -20,13 +20,16 @@ use crate::protocol::{Simulated, members};
 use crate::replica::{self, Node, Outgoing, Output, Replica};
 use crate::scenario::member_seed;
 use crate::store::Rows;
-use crate::types::{ClientId, GroupId, InstanceId, NodeId, Round, Time};
+use crate::types::{ClientId, GroupId, Hash32, InstanceId, NodeId, Round, Time};
 use crate::view::{InstanceView, ViewScope};
 
 mod as_written;
 mod document;
 mod flaws;
+mod limits;
+mod promises;
 mod refusals;
+mod rivals;
 mod runs;
 mod steps;
 
@@ -48,6 +51,16 @@ impl Lab {
     }
 
     fn under(n: u16, config: TwoPhaseConfig, rules: RuleSet, flaws: &[&str]) -> Lab {
+        Self::beside(super::ChainSetting::default(), n, config, rules, flaws)
+    }
+
+    fn beside(
+        setting: super::ChainSetting,
+        n: u16,
+        config: TwoPhaseConfig,
+        rules: RuleSet,
+        flaws: &[&str],
+    ) -> Lab {
         let crypto = Crypto::Simulated;
         let genesis = Genesis {
             protocol: TwoPhase::TAG_BYTE,
@@ -58,7 +71,7 @@ impl Lab {
             members: members(crypto, &vec![GroupId(0); usize::from(n)]),
             config: codec::encode(&config),
         };
-        let chain = TwoPhase::environment(&super::ChainSetting::default(), &genesis, 1);
+        let chain = TwoPhase::environment(&setting, &genesis, 1);
         let count = usize::from(n);
         let mut lab = Lab {
             genesis,
@@ -245,6 +258,11 @@ impl Lab {
 
     /// Hides the outputs that a template spends from one node.
     fn hide_inputs(&mut self, id: u16, event: InstanceId, by: u16) {
+        self.lose_inputs(id, event, by, None);
+    }
+
+    /// Takes the outputs that a template spends away from one node: hidden, or spent by somebody.
+    fn lose_inputs(&mut self, id: u16, event: InstanceId, by: u16, spender: Option<Hash32>) {
         let choices = self.event(by, event).unwrap().choices;
         let hash = choices.first().expect("a proposal").value;
         let pskt = self
@@ -254,9 +272,12 @@ impl Lab {
             .get(&(event, hash))
             .unwrap()
             .clone();
+        let lost: Vec<_> = pskt.inputs.iter().map(|input| input.outpoint).collect();
+        let spent = spender.map(|spender| lost.iter().map(move |outpoint| (*outpoint, spender)));
         let fact = ChainFact {
             tip_score: 1_000,
-            removed: pskt.inputs.iter().map(|input| input.outpoint).collect(),
+            spent: spent.into_iter().flatten().collect(),
+            removed: lost,
             ..ChainFact::default()
         };
         self.with(id, |node, now| node.fact(now, &codec::encode(&fact)));

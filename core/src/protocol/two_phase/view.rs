@@ -242,7 +242,10 @@ fn fields(state: &TwoPhase, event: InstanceId) -> Vec<Field> {
                 .map_or(0, |body| body.amount)
                 .to_string(),
         ),
-        Field::new("step", format!("{:?}", row.rounds.step).to_lowercase()),
+        Field::new(
+            "step",
+            format!("{:?}", row.rounds.step).to_ascii_lowercase(),
+        ),
         Field::new("canonical_hash", show(row.canonical_hash)),
         Field::new("own_proposal_hash", show(row.own_proposal_hash)),
         Field::new("locked", at(row.rounds.locked)),
@@ -251,7 +254,11 @@ fn fields(state: &TwoPhase, event: InstanceId) -> Vec<Field> {
         Field::new("signed", show(state.signatures.get(&event).copied())),
         Field::new(
             "partial signatures",
-            live.map_or(0, |live| live.partials.len()).to_string(),
+            match live {
+                Some(live) => live.partials.len().to_string(),
+                None if row.phase == EventPhase::Completed => "enough".to_string(),
+                None => "0".to_string(),
+            },
         ),
         Field::new("withdrawals", withdrawals.to_string()),
     ])

@@ -100,6 +100,24 @@ pub fn check(env: &Env<TwoPhase>, from: NodeId, message: &Message) -> Result<(),
                 Err("vote_signature")
             }
         }
+        Message::Valid {
+            certificate,
+            signing_material,
+            kpsbt_blob,
+        } => {
+            let ballot = &certificate.ballot;
+            let hash = ballot.value.ok_or("vote_shape")?;
+            if ballot.kind != VoteKind::Prevote {
+                return Err("vote_shape");
+            }
+            check_template(kpsbt_blob, signing_material, ballot.instance, &hash)
+                .map_err(ProposalValidationError::name)?;
+            if certificate.verify(env, TwoPhase::quorum(env)) {
+                Ok(())
+            } else {
+                Err("certificate")
+            }
+        }
     }
 }
 

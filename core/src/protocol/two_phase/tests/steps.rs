@@ -193,6 +193,47 @@ fn a_node_that_locked_goes_on() {
     assert!(lab.waiting(2, "abandon").is_empty());
 }
 
+/// With one node down for good, a second one that never locked must not leave the third alone with its lock.
+#[test]
+fn a_node_that_knows_of_a_lock_stays_while_a_quorum_votes() {
+    let mut config = TwoPhaseConfig::default();
+    config.retry.max_retries = 0;
+    for hears_of_the_lock in [true, false] {
+        let mut lab = Lab::new(3, config.clone());
+        let event = lab.submit(1, "withdraw-1");
+        lab.submit(2, "withdraw-1");
+        lab.deliver(2, 1, "proposal");
+        assert!(lab.event(1, event).unwrap().locked.is_some());
+        lab.crash(2);
+        lab.hide_inputs(3, event, 1);
+        lab.deliver(1, 3, "proposal");
+        if hears_of_the_lock {
+            lab.deliver(1, 3, "lock");
+        }
+        lab.pass(3, 5_100);
+        let withdrew = lab.node(3).state().phases.get(&event).unwrap().withdrawn;
+        assert_eq!(withdrew, !hears_of_the_lock);
+        if withdrew {
+            continue;
+        }
+        for _ in 0..200 {
+            for kind in ["proposal", "lock", "valid", "commit"] {
+                lab.deliver(1, 3, kind);
+                lab.deliver(3, 1, kind);
+            }
+            lab.mail.clear();
+            for id in [1, 3] {
+                let now = lab.now;
+                lab.pass(id, 500);
+                lab.now = now;
+            }
+            lab.now = lab.now + crate::types::Duration::from_ms(500);
+        }
+        let decided = [1, 3].map(|id| lab.event(id, event).unwrap().value.is_some());
+        assert_eq!(decided, [true; 2]);
+    }
+}
+
 /// A withdrawn node takes a certificate all the same, and it never locks.
 #[test]
 fn a_withdrawn_node_never_locks_but_takes_a_certificate() {
@@ -378,6 +419,8 @@ fn an_event_whose_input_was_spent_elsewhere_is_superseded() {
         let old = super::super::Superseded {
             event: "withdraw-1".into(),
             amount: 25,
+            destination: None,
+            supersedes: None,
         };
         let request = SubmitEvent {
             event: "withdraw-2".into(),
@@ -409,12 +452,114 @@ fn an_event_whose_input_was_spent_elsewhere_is_superseded() {
     );
     lab.hide_inputs(1, event, 1);
     lab.with(1, replace(9));
+    assert!(
+        matches!(lab.replies.last(), Some(super::super::Reply::Refused(_))),
+        "its input is out of sight, not spent"
+    );
+    let template = lab.event(1, event).unwrap().value;
+    lab.lose_inputs(1, event, 1, template);
+    lab.with(1, replace(10));
+    assert!(
+        matches!(lab.replies.last(), Some(super::super::Reply::Refused(_))),
+        "it took effect itself"
+    );
+    let elsewhere = Some(Hash32([7; 32]));
+    lab.deliver(1, 3, "commit");
+    lab.restart(1);
+    lab.lose_inputs(1, event, 1, elsewhere);
+    lab.with(1, replace(11));
     assert_eq!(lab.replies.last(), Some(&super::super::Reply::Accepted));
     assert_eq!(
         lab.phase(1, event),
         EventPhase::Committed,
         "never a second signature"
     );
+
+    // Nobody takes node 1's word for it: whoever did not see the spending does not vote, whatever else it lacks.
+    let new = lab
+        .waiting(1, "proposal")
+        .into_iter()
+        .find_map(|message| match message {
+            Message::ProposalBroadcast(proposal) if proposal.event_id != event => {
+                Some(proposal.event_id)
+            }
+            _ => None,
+        });
+    let new = new.expect("node 1 proposes it");
+    lab.hide_inputs(3, event, 1);
+    lab.deliver(1, 3, "proposal");
+    let row = lab.node(3).state().phases.get(&new).unwrap().clone();
+    assert_eq!(row.own_proposal_hash, None);
+    lab.lose_inputs(3, event, 1, elsewhere);
+    let row = lab.node(3).state().phases.get(&new).unwrap();
+    assert!(row.own_proposal_hash.is_some() && row.rounds.locked.is_some());
+}
+
+/// What is replaced is named by all that its id is made of.
+#[test]
+fn an_event_with_a_destination_or_a_predecessor_can_be_superseded() {
+    let plain = SubmitEvent {
+        event: "a".into(),
+        amount: 5,
+        destination: Some("elsewhere".into()),
+        supersedes: None,
+    };
+    let old = super::super::Superseded {
+        event: "a".into(),
+        amount: 5,
+        destination: Some("elsewhere".into()),
+        supersedes: None,
+    };
+    let second = SubmitEvent {
+        event: "b".into(),
+        amount: 5,
+        destination: None,
+        supersedes: Some(old),
+    };
+    let first = plain.signing_material().id();
+    assert_eq!(second.signing_material().supersedes, Some(first));
+    let third = SubmitEvent {
+        event: "c".into(),
+        supersedes: Some(super::super::Superseded {
+            event: "b".into(),
+            amount: 5,
+            destination: None,
+            supersedes: Some(first),
+        }),
+        ..second.clone()
+    };
+    let replaced = third.signing_material().supersedes;
+    assert_eq!(replaced, Some(second.signing_material().id()));
+    let text = alloc::format!(
+        "event = 'c'\namount = 5\n[supersedes]\nevent = 'b'\namount = 5\nsupersedes = '{first}'"
+    );
+    assert_eq!(toml::from_str::<SubmitEvent>(&text).unwrap(), third);
+}
+
+/// The highest quorum of proposals is sent again by whoever knows of it, whatever it voted itself.
+#[test]
+fn the_highest_quorum_of_proposals_is_told_again() {
+    let mut lab = Lab::three();
+    let event = lab.submit(1, "withdraw-1");
+    lab.submit(2, "withdraw-1");
+    lab.submit(3, "withdraw-1");
+    lab.pass(3, 5_100);
+    lab.deliver(1, 3, "proposal");
+    lab.deliver(2, 3, "proposal");
+    let state = lab.node(3).state();
+    let valid = state.phases.get(&event).and_then(|row| row.rounds.valid);
+    assert_eq!(valid.map(|(round, _)| round), Some(Round(0)));
+    lab.mail.clear();
+    lab.pass(3, 1_000);
+    assert_eq!(lab.deliver(3, 2, "valid"), 1);
+    let heard = lab.node(2).state().phases.get(&event).unwrap();
+    assert_eq!(heard.rounds.valid, valid, "from node 3 alone");
+    lab.crash(1);
+    let mut fresh = Lab::three();
+    let packet = lab.mail.iter().find(|(_, send)| send.info.kind == 8);
+    fresh.receive(1, &packet.unwrap().1.packet.clone());
+    let state = fresh.node(1).state();
+    assert!(state.templates.contains(&(event, valid.unwrap().1)));
 }
 
 /// Timers of a round that is over change nothing.
