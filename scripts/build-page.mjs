@@ -14,11 +14,19 @@ main(() => {
   const assembled = join(targetDirectory(env), 'page');
   say('building the page (about 2 minutes the first time)');
   buildWasm({ folder: 'web', name: 'phaselab_web', outDir: assembled, dev: process.argv.includes('--dev'), pack: false, env });
-  for (const name of ['index.html', 'worker.js']) cpSync(join(root, 'web', name), join(assembled, name));
+  buildChecker(assembled, env);
+  for (const name of ['index.html', 'worker.js', 'checker.js']) cpSync(join(root, 'web', name), join(assembled, name));
   cpSync(join(root, 'web', 'static'), join(assembled, 'static'), { recursive: true });
   mirror(assembled, pageFolder);
   say('the page is in web/dist');
 });
+
+/** The checker and the museum are the npm package, in a folder of their own: the first visit does not load them. */
+function buildChecker(assembled, env) {
+  const built = join(targetDirectory(env), 'checker');
+  buildWasm({ folder: 'wasm', name: 'phaselab', outDir: built, dev: process.argv.includes('--dev'), pack: false, env });
+  for (const name of ['phaselab.js', 'phaselab_bg.wasm']) cpSync(join(built, name), join(assembled, 'checker', name));
+}
 
 /**
  * Makes `to` a copy of `from`, writing only files whose content differs.

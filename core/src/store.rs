@@ -223,7 +223,7 @@ impl Rows {
 pub struct Table<K, V> {
     id: TableId,
     rows: Map<K, Arc<V>>,
-    /// Keys that changed since they were last written, in the order of changes.
+    /// Keys that changed since they were last written, ascending.
     dirty: Vec<K>,
 }
 
@@ -286,8 +286,8 @@ impl<K: Key, V> Table<K, V> {
     }
 
     fn touch(&mut self, key: K) {
-        if self.dirty.last() != Some(&key) {
-            self.dirty.push(key);
+        if let Err(at) = self.dirty.binary_search(&key) {
+            self.dirty.insert(at, key);
         }
     }
 }
@@ -350,8 +350,6 @@ pub trait AnyTable {
 
 impl<K: Key, V: Serialize> AnyTable for Table<K, V> {
     fn drain(&mut self, batch: &mut WriteBatch) {
-        self.dirty.sort_unstable();
-        self.dirty.dedup();
         for key in self.dirty.drain(..) {
             let value = self.rows.get(&key).map(AsRef::as_ref);
             batch.record(self.id, key.to_bytes(), value);

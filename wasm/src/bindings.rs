@@ -1,5 +1,6 @@
 //! The classes and functions that JavaScript sees. Nothing here panics on what it is given: it throws a readable `Error`.
 
+pub mod checker;
 mod convert;
 pub mod node;
 pub mod room;

@@ -3,6 +3,7 @@
 use wasm_bindgen::prelude::*;
 use web_sys::{Event, Window};
 
+pub(crate) mod checker;
 pub(crate) mod frames;
 pub(crate) mod idb;
 pub(crate) mod keys;

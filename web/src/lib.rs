@@ -17,6 +17,7 @@ pub mod picture;
 pub mod route;
 pub mod scene;
 pub mod session;
+pub mod split;
 
 #[cfg(target_arch = "wasm32")]
 mod browser;

@@ -5,6 +5,7 @@ use phaselab_core::types::InstanceId;
 use crate::browser::keys::Key;
 
 mod app;
+mod check;
 mod events;
 mod icons;
 mod inspector;
@@ -12,6 +13,7 @@ mod lanes;
 mod live;
 mod live_nodes;
 mod meter;
+mod museum;
 pub(crate) mod parts;
 mod simulate;
 mod story;

@@ -1,4 +1,5 @@
-//! What the address says: `#live` or `/live`, or `#scenario=NAME&seed=7` for a run; `?room=NAME&nodes=3` for a live room.
+//! What the address says: `#live` or `/live`, or `#scenario=NAME&seed=7` for a run, `#museum` or
+//! `#museum=S0-F1` for a flaw; `?room=NAME&nodes=3` for a live room.
 
 /// The page's mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,11 @@ pub enum Route {
     },
     /// A live room.
     Live,
+    /// The museum of flaws.
+    Museum {
+        /// One of its exhibits, by the flaw's id.
+        exhibit: Option<String>,
+    },
 }
 
 impl Route {
@@ -23,6 +29,13 @@ impl Route {
         }
         if hash == "live" || hash.starts_with("live?") {
             return Route::Live;
+        }
+        if hash == "museum" {
+            return Route::Museum { exhibit: None };
+        }
+        if let Some(id) = hash.strip_prefix("museum=") {
+            let exhibit = Some(id.to_owned());
+            return Route::Museum { exhibit };
         }
         let value = |name: &str| {
             let mut pairs = hash.split('&').filter_map(|pair| pair.split_once('='));
@@ -40,6 +53,8 @@ impl Route {
     pub fn to_hash(&self) -> String {
         match self {
             Route::Live => "#live".to_owned(),
+            Route::Museum { exhibit: None } => "#museum".to_owned(),
+            Route::Museum { exhibit: Some(id) } => format!("#museum={id}"),
             Route::Simulate { scenario, seed } => {
                 let scenario = scenario.as_ref().map(|name| format!("scenario={name}"));
                 let seed = seed.map(|seed| format!("seed={seed}"));
@@ -91,6 +106,10 @@ mod tests {
         for route in [
             Route::Live,
             run,
+            Route::Museum { exhibit: None },
+            Route::Museum {
+                exhibit: Some("S0-F1".to_owned()),
+            },
             Route::Simulate {
                 scenario: None,
                 seed: None,

@@ -12,6 +12,7 @@ use phaselab_core::view::Shape;
 
 use crate::history::History;
 
+mod lockstep;
 mod scout;
 mod stage;
 mod story;
@@ -30,13 +31,13 @@ pub const SPEEDS: [f64; 7] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
 const SPEED_DEFAULT: usize = 2;
 
 /// Virtual milliseconds per second, where the scenario does not say.
-const PACE_MS: u64 = 50;
+pub(crate) const PACE_MS: u64 = 50;
 
 /// Playing skips what is longer than this, in seconds, if nothing happens in it but synchronisation.
-const SKIP_S: f64 = 1.5;
+pub(crate) const SKIP_S: f64 = 1.5;
 
 /// How much of it is left, in seconds.
-const SKIP_REST_S: f64 = 0.4;
+pub(crate) const SKIP_REST_S: f64 = 0.4;
 
 /// Nodes that are drawn; of more, the page says how many.
 pub const NODES_DRAWN_MAX: usize = 16;
@@ -303,16 +304,17 @@ impl Session {
     /// Just before the next thing worth telling, if it is long until then and no message that matters is on its way.
     fn skip_target(&self, per_second: f64) -> Option<f64> {
         let next = self.scout.next_moment_ms(self.cursor_ms)?;
-        let is_quiet = || {
-            let messages = self.sim().spec().messages;
-            let shape = |kind: u8| messages.get(usize::from(kind)).map(|kind| kind.shape);
-            self.sim()
-                .flights()
-                .iter()
-                .all(|flight| shape(flight.info.kind) == Some(Shape::Sync))
-        };
         let is_far = next - self.cursor_ms > per_second * SKIP_S;
-        (is_far && is_quiet()).then_some(next - per_second * SKIP_REST_S)
+        (is_far && self.is_quiet()).then_some(next - per_second * SKIP_REST_S)
+    }
+
+    /// Whether no message is on its way but those of synchronisation.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let messages = self.sim().spec().messages;
+        let shape = |kind: u8| messages.get(usize::from(kind)).map(|kind| kind.shape);
+        let flights = self.sim().flights();
+        let mut kinds = flights.iter().map(|flight| flight.info.kind);
+        kinds.all(|kind| shape(kind) == Some(Shape::Sync))
     }
 
     fn approach(&mut self, goal: Goal, has_time: &mut dyn FnMut() -> bool) {

@@ -211,4 +211,83 @@ export interface LiveChainOptions {
   save?: (state: Uint8Array) => Promise<void> | void;
   onStop?: (why: string) => void;
 }
+
+/** How much of a cluster's behaviour is searched. */
+export interface CheckerBounds {
+  /** Timers of this round and later ones do not fire. Default: 2. */
+  rounds?: number;
+  /** How often nodes crash, all together. Default: 1. */
+  crashes?: number;
+  /** How often timers of no round fire, all together. Default: 0. */
+  housekeeping?: number;
+  /** How often a node is asked again what it was asked before, all together. Default: 0. */
+  repeats?: number;
+  /** Requests may arrive after messages did. Default: every node is asked at the very start. */
+  lateRequests?: boolean;
+  /** A node goes on hearing of what it decided. Default: a decided instance is at rest there. */
+  beyondDecisions?: boolean;
+  /** The search ends at so many distinct states. */
+  maxStates?: number;
+}
+
+export interface CheckerOptions {
+  /** Which flaws are restored, such as `["S0-F1"]`. Default: the scenario's. */
+  flaws?: string[];
+  /** Default: the scenario's. */
+  seed?: number | bigint;
+  /** A model from the textbook instead of a scenario. */
+  model?: "tcommit" | "two-phase-commit" | "paxos" | "paxos-commit" | "broken-commit";
+  /** The model's size. Default: 3. */
+  size?: number;
+}
+
+export interface CheckerProgress {
+  distinct: number;
+  /** States generated, those found again included. */
+  generated: number;
+  /** The deepest layer; the initial states are layer 1. */
+  depth: number;
+  /** States found and not yet expanded. */
+  frontier: number;
+  /** Whether there is nothing left to do. */
+  over: boolean;
+}
+
+export interface CheckerOutcome {
+  distinct: number;
+  generated: number;
+  depth: number;
+  /** Whether every state within the bounds was visited. */
+  complete: boolean;
+  violation: {
+    invariant: string;
+    /** What happens, in words. */
+    trace: string[];
+    steps: number;
+    /** For what never happens: after so many steps the rest repeats for ever. */
+    cycle: number | null;
+    /** The counterexample as a scenario's TOML, for models that the simulator can run too. */
+    scenario: string | null;
+  } | null;
+}
+
+/** A flaw of a source document, and a schedule that shows it. */
+export interface Exhibit {
+  id: string;
+  protocol: string;
+  /** What goes wrong, in one sentence. */
+  story: string;
+  /** The promise that it breaks. */
+  invariant: string;
+  /** The rule that stops it. */
+  rule: string;
+  /** What the literature calls it. */
+  term: string;
+  /** The counterexample's TOML text, with the flaw restored. */
+  scenario: string;
+  /** What it makes happen, in order. */
+  schedule: { at_ms: Milliseconds; text: string }[];
+  /** Why hardened rules refuse the configuration, if they do. */
+  refused: string | null;
+}
 "#;

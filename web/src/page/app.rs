@@ -3,6 +3,7 @@
 use yew::prelude::*;
 
 use super::live::Live;
+use super::museum::Museum;
 use super::simulate::Simulate;
 use crate::browser::{HashListener, hash, path, take_autoplay};
 use crate::route::Route;
@@ -40,6 +41,7 @@ impl Component for App {
     fn view(&self, _ctx: &Context<Self>) -> Html {
         match &self.route {
             Route::Live => html! { <Live /> },
+            Route::Museum { exhibit } => html! { <Museum exhibit={exhibit.clone()} /> },
             Route::Simulate { scenario, seed } => {
                 html! { <Simulate scenario={scenario.clone()} seed={*seed} autoplay={self.autoplay} /> }
             }

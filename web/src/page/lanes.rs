@@ -4,7 +4,7 @@ use yew::prelude::*;
 
 use super::StageAct;
 use super::meter::meter;
-use super::parts::{chip, short_time};
+use super::parts::{chip, percent, short_time};
 use super::topology::standing_class;
 use crate::history::{Glyph, Mark, Span};
 use crate::picture::Picture;
@@ -99,7 +99,7 @@ fn lane(scene: &Scene, node: &NodeScene, picture: &dyn Picture, act: &Callback<S
 }
 
 fn cursor(scene: &Scene) -> Html {
-    html! { <span class="cursor" style={format!("left:{:.3}%", scene.axis.cursor())}></span> }
+    html! { <span class="cursor" style={format!("left:{}", percent(scene.axis.cursor()))}></span> }
 }
 
 fn stretch(scene: &Scene, span: &Span, picture: &dyn Picture) -> Option<Html> {
@@ -134,7 +134,7 @@ fn stretch(scene: &Scene, span: &Span, picture: &dyn Picture) -> Option<Html> {
     } else {
         picture.tone(span.phase).class()
     };
-    let style = format!("left:{left:.3}%;width:{:.3}%", right - left);
+    let style = format!("left:{};width:{}", percent(left), percent(right - left));
     Some(html! {
         <span class={classes!("span", class, locked.map(|_| "is-locked"))} style={style} title={word.clone()}>
             <span class="span-word">{ word }</span>
@@ -169,8 +169,8 @@ fn glyph(scene: &Scene, mark: &Mark, before: &[Mark]) -> Option<Html> {
             .take_while(|other| other.at_ns == mark.at_ns && other.glyph != Glyph::Lost)
             .count();
         let style = format!(
-            "left:calc({:.3}% + {}px)",
-            scene.axis.percent(at_ms),
+            "left:calc({} + {}px)",
+            percent(scene.axis.percent(at_ms)),
             beside * GLYPH_PX
         );
         html! { <span class="glyph" style={style}>{ mark.glyph.symbol() }</span> }
@@ -179,10 +179,10 @@ fn glyph(scene: &Scene, mark: &Mark, before: &[Mark]) -> Option<Html> {
 
 fn axis(scene: &Scene) -> Html {
     let ticks = scene.axis.ticks(TICKS_APART).into_iter().map(|(ms, x)| {
-        html! { <span class="tick" style={format!("left:{x:.3}%")}>{ short_time(ms) }</span> }
+        html! { <span class="tick" style={format!("left:{}", percent(x))}>{ short_time(ms) }</span> }
     });
     let breaks = scene.axis.breaks().iter().map(|x| {
-        html! { <span class="break" style={format!("left:{x:.3}%")} title="A long wait, drawn short">{ "⌇" }</span> }
+        html! { <span class="break" style={format!("left:{}", percent(*x))} title="A long wait, drawn short">{ "⌇" }</span> }
     });
     html! {
         <div class="axis" aria-hidden="true">

@@ -144,7 +144,7 @@ impl Component for Live {
 fn waiting(content: Html) -> Html {
     html! {
         <div class="page live" data-testid="live">
-            { top::top(true, html! {}, "Live", html! {}) }
+            { top::top(top::Mode::Live, html! {}, "Live", html! {}) }
             <main class="stage">{ content }</main>
         </div>
     }
@@ -186,7 +186,7 @@ impl Live {
             html! {
                 <div class="page live" data-testid="live" data-room={room.name().to_owned()}
                     data-tabs={state.tabs().to_string()} data-tab={state.me().to_owned()}>
-                    { top::top(true, html! {}, &badge(state), self.skip()) }
+                    { top::top(top::Mode::Live, html! {}, &badge(state), self.skip()) }
                     <div class="left">
                         <section class="story" aria-label="Room">
                             <h1>{ format!("{} signers in {}", state.nodes, tabs(state.tabs())) }</h1>

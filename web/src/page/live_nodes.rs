@@ -77,7 +77,7 @@ fn button(state: &RoomState, node: u16, act: &Callback<NodeAct>) -> Html {
     let onclick = Callback::from(move |_: MouseEvent| act.emit(what));
     html! {
         <button type="button" class="small" {onclick} aria-label={format!("{word} node {node}")}
-            data-testid={format!("{}-{node}", word.to_lowercase())}>{ word }</button>
+            data-testid={format!("{}-{node}", word.to_ascii_lowercase())}>{ word }</button>
     }
 }
 

@@ -2,11 +2,11 @@
 
 use yew::prelude::*;
 
+use super::parts::fixed;
 use crate::scene::{MeterPicture, Scene, VotePicture};
 
-/// The track's size in its own units.
+/// The track's width in its own units; it is 12 high, and the threshold stands out by 2.
 const WIDTH: f64 = 120.0;
-const HEIGHT: f64 = 12.0;
 
 /// Draws a meter of a node. `name` is the plural of what it counts.
 pub(super) fn meter(scene: &Scene, node: u16, name: &str, meter: Option<&MeterPicture>) -> Html {
@@ -32,16 +32,19 @@ fn track(scene: &Scene, meter: &MeterPicture) -> Html {
             VotePicture::Nil => ("nil", Some("∅".to_owned())),
             VotePicture::For(value) => {
                 let label = scene.label(value);
-                (label.map_or("value-other", |label| label.class()), label.map(|label| label.letter.clone()))
+                (
+                    label.map_or("value-other", |label| label.class()),
+                    label.map(|label| label.letter.clone()),
+                )
             }
         };
-        let (middle, data_width) = (x + width / 2.0, format!("{width:.2}"));
+        let (middle, data_width) = (x + width / 2.0, fixed(width, 2));
         html! {
             <g class={classes!("segment", class)} data-node={segment.node.to_string()}>
-                <rect x={format!("{:.2}", x + 0.75)} y="0.75" width={format!("{:.2}", (width - 1.5).max(0.5))}
+                <rect x={fixed(x + 0.75, 2)} y="0.75" width={fixed((width - 1.5).max(0.5), 2)}
                     height="10.5" rx="1.5" data-width={data_width} />
                 { for text.map(|text| html! {
-                    <text x={format!("{middle:.2}")} y="9.7" text-anchor="middle">{ text }</text>
+                    <text x={fixed(middle, 2)} y="9.7" text-anchor="middle">{ text }</text>
                 }) }
             </g>
         }
@@ -49,10 +52,10 @@ fn track(scene: &Scene, meter: &MeterPicture) -> Html {
     let segments: Vec<Html> = segments.collect();
     let threshold = meter.need as f64 / total * WIDTH;
     html! {
-        <svg class="meter-track" viewBox={format!("0 -2 {WIDTH} {}", HEIGHT + 4.0)} width="120" height="16"
+        <svg class="meter-track" viewBox="0 -2 120 16" width="120" height="16"
             aria-hidden="true" focusable="false">
             { for segments }
-            <line class="threshold" x1={format!("{threshold:.2}")} x2={format!("{threshold:.2}")} y1="-2" y2="14" />
+            <line class="threshold" x1={fixed(threshold, 2)} x2={fixed(threshold, 2)} y1="-2" y2="14" />
         </svg>
     }
 }

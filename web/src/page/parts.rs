@@ -1,5 +1,6 @@
 //! Small things that many pictures share: a value's chip, a message's shape, a time.
 
+use js_sys::Number;
 use phaselab_core::view::Shape;
 use yew::prelude::*;
 
@@ -42,20 +43,40 @@ pub(super) fn message(shape: Shape, label: Option<&Label>) -> Html {
     }
 }
 
+/// A number with so many decimals, as the browser writes it: Rust's way of writing floats is eighteen kilobytes of the
+/// program.
+pub(super) fn fixed(number: f64, decimals: u8) -> String {
+    // Refused only for more than a hundred decimals.
+    let text = Number::from(number).to_fixed(decimals);
+    text.map_or_else(|_| String::new(), String::from)
+}
+
+/// A number with as many decimals as it has.
+pub(super) fn plain(number: f64) -> String {
+    // Refused only for bases that do not exist.
+    let text = Number::from(number).to_string_with_radix(10);
+    text.map_or_else(|_| String::new(), String::from)
+}
+
+/// A place in per cent, for a style.
+pub(super) fn percent(number: f64) -> String {
+    fixed(number, 3) + "%"
+}
+
 /// A time for people: `122.8 ms`, `9.000 s`.
 pub(super) fn time(ms: f64) -> String {
     if ms.abs() < 10_000.0 {
-        format!("{ms:.1} ms")
+        format!("{} ms", fixed(ms, 1))
     } else {
-        format!("{:.2} s", ms / 1e3)
+        format!("{} s", fixed(ms / 1e3, 2))
     }
 }
 
 /// A time on an axis, where the step is round.
 pub(super) fn short_time(ms: f64) -> String {
     if ms.abs() < 10_000.0 {
-        format!("{ms:.0} ms")
+        format!("{} ms", fixed(ms, 0))
     } else {
-        format!("{:.1} s", ms / 1e3)
+        format!("{} s", fixed(ms / 1e3, 1))
     }
 }

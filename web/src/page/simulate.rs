@@ -8,9 +8,11 @@ use web_sys::{HtmlElement, HtmlInputElement, HtmlSelectElement};
 use yew::prelude::*;
 
 use super::StageAct;
-use super::parts::time;
+use super::check::{self, Check};
+use super::parts::{fixed, time};
+use super::top::{self, Mode};
 use super::transport::{TransportAct, transport};
-use super::{events, inspector, lanes, story, top, topology};
+use super::{events, inspector, lanes, story, topology};
 use crate::browser::frames::Frames;
 use crate::browser::keys::{Key, Keys};
 use crate::browser::{page_time_ms, set_hash, wants_little_motion};
@@ -50,6 +52,12 @@ pub(super) enum Msg {
     ShowAll(bool),
     Scenario(String),
     Seed(String),
+    /// Opens or closes the checker's panel.
+    Check,
+    /// Something in it.
+    InCheck(check::Msg),
+    /// Back to the scenario.
+    Scenarios,
 }
 
 /// Which way.
@@ -70,6 +78,9 @@ struct Announcer {
 pub(super) struct Simulate {
     name: String,
     session: Result<Session, String>,
+    check: Option<Check>,
+    /// Of what the run is a counterexample, if it is one.
+    counterexample: Option<String>,
     frames: Frames,
     _keys: Keys,
     last_frame_ms: Option<f64>,
@@ -94,6 +105,8 @@ impl Component for Simulate {
         let page = Simulate {
             name,
             session,
+            check: None,
+            counterexample: None,
             frames: Frames::new(move |ms| link.send_message(Msg::Frame(ms))),
             _keys: Keys::listen(move |key| match meaning(&key) {
                 Some(msg) => {
@@ -114,13 +127,11 @@ impl Component for Simulate {
     }
 
     fn changed(&mut self, ctx: &Context<Self>, _old: &Props) -> bool {
-        (self.name, self.session) = open(ctx.props());
-        self.announcer = Announcer::default();
-        self.frames.request();
+        self.reopen(ctx);
         true
     }
 
-    fn update(&mut self, _ctx: &Context<Self>, msg: Msg) -> bool {
+    fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
         match msg {
             Msg::Scenario(name) => {
                 set_hash(
@@ -146,6 +157,37 @@ impl Component for Simulate {
             }
             Msg::ShowAll(all) => {
                 self.show_all = all;
+                return true;
+            }
+            Msg::Check => {
+                self.check = match (self.check.take(), &self.session) {
+                    (None, Ok(session)) => Some(self.panel(session)),
+                    _ => None,
+                };
+                return true;
+            }
+            Msg::InCheck(msg) => {
+                let act = ctx.link().callback(Msg::InCheck);
+                let found = self
+                    .check
+                    .as_mut()
+                    .and_then(|check| check.update(msg, &act));
+                if let Some(found) = found {
+                    self.session = Session::open(&found.scenario);
+                    if let Ok(session) = &mut self.session {
+                        session.play_or_pause();
+                    }
+                    self.counterexample = Some(format!(
+                        "{} breaks in {} steps",
+                        found.invariant, found.steps
+                    ));
+                    self.announcer = Announcer::default();
+                    self.frames.request();
+                }
+                return true;
+            }
+            Msg::Scenarios => {
+                self.reopen(ctx);
                 return true;
             }
             _ => {}
@@ -180,7 +222,7 @@ impl Component for Simulate {
             Msg::Phase(Direction::Back) => session.previous_phase(),
             Msg::Speed(by) => session.change_speed(by),
             Msg::Guess(guess) => session.set_guess(guess),
-            Msg::ShowAll(_) | Msg::Scenario(_) | Msg::Seed(_) => {}
+            _ => {}
         }
         self.announcer.listen(session);
         if session.is_busy() || self.announcer.is_behind(session) {
@@ -222,15 +264,16 @@ impl Component for Simulate {
             .collect();
         html! {
             <div class="page simulate" data-testid="simulate" data-scenario={self.name.clone()}
-                data-step={session.sim().steps().to_string()} data-at={format!("{:.3}", session.cursor_ms())}
+                data-step={session.sim().steps().to_string()} data-at={fixed(session.cursor_ms(), 3)}
                 data-seeking={session.is_busy().to_string()}>
-                { top::top(false, self.tools(link, session), &badge(session.scenario()), self.skip()) }
+                { top::top(Mode::Simulate, self.tools(link, session), &badge(session.scenario()), self.skip()) }
                 <div class="left">
                     { story::story(session, &link.callback(Msg::Guess), &play) }
                     { events::events(&lines, self.show_all, "No events yet. Press Play.", &self.list, &time, &stage,
                         &link.callback(Msg::ShowAll)) }
                 </div>
                 <main class="stage">
+                    { self.check(link) }
                     if let Some(verdict) = broken.first() {
                         <p class="alarm" role="alert">{ format!("Safety broken: {}. {}", verdict.name, verdict.detail) }</p>
                     }
@@ -246,10 +289,49 @@ impl Component for Simulate {
     }
 }
 
+/// Of more nodes there are too many schedules for a browser.
+const CHECK_NODES_MAX: u16 = 4;
+
 /// A frame that took longer, as after the page was hidden, counts as this much.
 const FRAME_MS_MAX: f64 = 100.0;
 
 impl Simulate {
+    fn reopen(&mut self, ctx: &Context<Self>) {
+        (self.name, self.session) = open(ctx.props());
+        self.counterexample = None;
+        // Its search is of another run.
+        self.check = None;
+        self.announcer = Announcer::default();
+        self.frames.request();
+    }
+
+    /// A panel for what is shown.
+    fn panel(&self, session: &Session) -> Check {
+        let scenario = session.scenario();
+        let flaws = scenario.protocol.flaws().iter();
+        let flaws = flaws.filter(|flaw| flaw.is_switchable());
+        let flaws = flaws.map(|flaw| flaw.id).collect();
+        Check::new(self.name.clone(), scenario.seed, flaws)
+    }
+
+    /// Of what the run is a counterexample, and the checker's panel.
+    fn check(&self, link: &yew::html::Scope<Self>) -> Html {
+        let back = link.callback(|_: MouseEvent| Msg::Scenarios);
+        let close = link.callback(|_: MouseEvent| Msg::Check);
+        let act = link.callback(Msg::InCheck);
+        html! {
+            <>
+                if let Some(of) = &self.counterexample {
+                    <p class="note" data-testid="counterexample">
+                        { format!("A counterexample of {}: {of}. ", self.name) }
+                        <button type="button" class="small" onclick={back}>{ "Back to the scenario" }</button>
+                    </p>
+                }
+                { for self.check.as_ref().map(|check| check.view(&act, &close)) }
+            </>
+        }
+    }
+
     fn skip(&self) -> Html {
         let play = self.play.clone();
         let skip = Callback::from(move |_: MouseEvent| {
@@ -280,6 +362,10 @@ impl Simulate {
                     <input type="number" min="0" step="1" value={session.scenario().seed.to_string()} onchange={reseed}
                         data-testid="seed" />
                 </label>
+                if session.scenario().nodes <= CHECK_NODES_MAX {
+                    <button type="button" class="small" onclick={link.callback(|_: MouseEvent| Msg::Check)}
+                        aria-expanded={self.check.is_some().to_string()} data-testid="check">{ "Check" }</button>
+                }
             </>
         }
     }
@@ -312,7 +398,7 @@ impl Simulate {
         });
         html! {
             <div class="page simulate">
-                { top::top(false, self.chooser(choose), "Simulated", html! {}) }
+                { top::top(Mode::Simulate, self.chooser(choose), "Simulated", html! {}) }
                 <main class="stage"><p class="alarm" role="alert">{ why }</p></main>
             </div>
         }
@@ -340,7 +426,7 @@ fn overview(session: &Session) -> Html {
     let expected = report.expectations.len();
     let met = report.expectations.iter().filter(|entry| entry.met).count();
     html! {
-        <aside class="inspector" aria-label="The run" data-testid="overview">
+        <aside class="inspector" aria-label="The run" data-testid="overview" tabindex="0">
             <p class="empty">{ "Select a node to inspect it." }</p>
             <section>
                 <h3>{ "Decided" }</h3>
@@ -425,23 +511,22 @@ fn badge(scenario: &Scenario) -> String {
         Crypto::Ed25519 => "Ed25519",
         Crypto::Simulated => "simulated signatures",
     };
-    format!(
-        "Simulated · {} · seed {} · {crypto}",
-        scenario.rules.name(),
-        scenario.seed
-    )
+    let rules = if scenario.flaws.is_empty() {
+        scenario.rules.name().to_owned()
+    } else {
+        format!("with {}: unsafe", scenario.flaws.join(", "))
+    };
+    format!("Simulated · {rules} · seed {} · {crypto}", scenario.seed)
 }
 
 /// What a key means here.
 fn meaning(key: &Key) -> Option<Msg> {
+    if let Some(act) = TransportAct::of_key(key) {
+        return Some(Msg::Transport(act));
+    }
     Some(match (key.name.as_str(), key.shift) {
-        (" ", _) if !key.on_button => Msg::Transport(TransportAct::PlayOrPause),
-        ("ArrowRight", false) => Msg::Transport(TransportAct::Step),
-        ("ArrowLeft", false) => Msg::Transport(TransportAct::Back),
         ("ArrowRight", true) => Msg::Phase(Direction::Forward),
         ("ArrowLeft", true) => Msg::Phase(Direction::Back),
-        ("Home", _) => Msg::Transport(TransportAct::Home),
-        ("End", _) => Msg::Transport(TransportAct::End),
         ("[", _) => Msg::Speed(-1),
         ("]", _) => Msg::Speed(1),
         _ => Msg::Stage(StageAct::of_key(key)?),

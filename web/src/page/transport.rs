@@ -4,7 +4,8 @@ use web_sys::{HtmlInputElement, HtmlSelectElement};
 use yew::prelude::*;
 
 use super::icons::{Icon, icon};
-use super::parts::time;
+use super::parts::{fixed, percent, plain, time};
+use crate::browser::keys::Key;
 use crate::session::{SPEEDS, Session};
 
 /// What a person does with the run.
@@ -19,8 +20,66 @@ pub(super) enum TransportAct {
     Speed(usize),
 }
 
-/// Draws the bottom bar.
+impl TransportAct {
+    /// What a key means on any stage that plays.
+    pub(super) fn of_key(key: &Key) -> Option<TransportAct> {
+        Some(match (key.name.as_str(), key.shift) {
+            (" ", _) if !key.on_button => TransportAct::PlayOrPause,
+            ("ArrowRight", false) => TransportAct::Step,
+            ("ArrowLeft", false) => TransportAct::Back,
+            ("Home", _) => TransportAct::Home,
+            ("End", _) => TransportAct::End,
+            _ => return None,
+        })
+    }
+}
+
+/// Where what is shown stands in time.
+pub(super) struct Clock<'a> {
+    pub(super) cursor_ms: f64,
+    pub(super) horizon_ms: f64,
+    pub(super) faults_ms: &'a [f64],
+    pub(super) speed: f64,
+    pub(super) is_playing: bool,
+    pub(super) is_seeking: bool,
+    pub(super) is_start: bool,
+    pub(super) is_end: bool,
+    /// How many steps were made, if that is shown.
+    pub(super) steps: Option<u64>,
+}
+
+/// Draws the bottom bar of a run.
 pub(super) fn transport(session: &Session, play: &NodeRef, act: &Callback<TransportAct>) -> Html {
+    let clock = Clock {
+        cursor_ms: session.cursor_ms(),
+        horizon_ms: session.horizon_ms(),
+        faults_ms: session.faults_ms(),
+        speed: session.speed(),
+        is_playing: session.is_playing(),
+        is_seeking: session.is_seeking(),
+        is_start: session.sim().steps() == 0 && session.cursor_ms() == 0.0,
+        is_end: session.is_at_end(),
+        steps: Some(session.sim().steps()),
+    };
+    let rest = html! {
+        <>
+            { verdicts(session) }
+            <p class="hash">
+                <span class="muted">{ "trace " }</span>
+                <code data-testid="trace-hash">{ session.sim().trace_hash().to_string() }</code>
+            </p>
+        </>
+    };
+    bar(&clock, play, act, rest)
+}
+
+/// Draws the bottom bar; `rest` is what it says besides.
+pub(super) fn bar(
+    clock: &Clock<'_>,
+    play: &NodeRef,
+    act: &Callback<TransportAct>,
+    rest: Html,
+) -> Html {
     let button = |name: &'static str,
                   testid: &'static str,
                   shown: Icon,
@@ -33,9 +92,8 @@ pub(super) fn transport(session: &Session, play: &NodeRef, act: &Callback<Transp
                 aria-disabled={is_off.to_string()}>{ icon(shown) }</button>
         }
     };
-    let is_start = session.sim().steps() == 0 && session.cursor_ms() == 0.0;
-    let is_end = session.is_at_end();
-    let (word, shown) = if session.is_playing() {
+    let (is_start, is_end) = (clock.is_start, clock.is_end);
+    let (word, shown) = if clock.is_playing {
         ("Pause", Icon::Pause)
     } else {
         ("Play", Icon::Play)
@@ -55,22 +113,20 @@ pub(super) fn transport(session: &Session, play: &NodeRef, act: &Callback<Transp
                 { button("To the end", "end", Icon::End, TransportAct::End, is_end) }
             </div>
             <div class="clock">
-                <span data-testid="clock">{ time(session.cursor_ms()) }</span>
-                <span class="muted" data-testid="steps">{ format!("step {}", session.sim().steps()) }</span>
-                if session.is_seeking() { <span class="muted" role="status">{ "running ahead" }</span> }
+                <span data-testid="clock">{ time(clock.cursor_ms) }</span>
+                if let Some(steps) = clock.steps {
+                    <span class="muted" data-testid="steps">{ format!("step {steps}") }</span>
+                }
+                if clock.is_seeking { <span class="muted" role="status">{ "running ahead" }</span> }
             </div>
-            { speed(session, act) }
-            { verdicts(session) }
-            { scrubber(session, act) }
-            <p class="hash">
-                <span class="muted">{ "trace " }</span>
-                <code data-testid="trace-hash">{ session.sim().trace_hash().to_string() }</code>
-            </p>
+            { speed(clock, act) }
+            { scrubber(clock, act) }
+            { rest }
         </footer>
     }
 }
 
-fn speed(session: &Session, act: &Callback<TransportAct>) -> Html {
+fn speed(clock: &Clock<'_>, act: &Callback<TransportAct>) -> Html {
     let act = act.clone();
     let change = Callback::from(move |event: Event| {
         let place = event
@@ -83,7 +139,7 @@ fn speed(session: &Session, act: &Callback<TransportAct>) -> Html {
             <span class="muted">{ "speed" }</span>
             <select onchange={change} data-testid="speed" aria-label="Speed">
                 { for SPEEDS.iter().map(|speed| html! {
-                    <option selected={*speed == session.speed()}>{ format!("{speed}×") }</option>
+                    <option selected={*speed == clock.speed}>{ plain(*speed) + "×" }</option>
                 }) }
             </select>
         </label>
@@ -106,23 +162,23 @@ fn verdicts(session: &Session) -> Html {
     html! { <ul class="verdicts" aria-label="Invariants">{ for badges }</ul> }
 }
 
-fn scrubber(session: &Session, act: &Callback<TransportAct>) -> Html {
-    let horizon = session.horizon_ms().ceil();
+fn scrubber(clock: &Clock<'_>, act: &Callback<TransportAct>) -> Html {
+    let horizon = clock.horizon_ms.ceil();
     let act = act.clone();
     let seek = Callback::from(move |event: InputEvent| {
         if let Some(input) = event.target_dyn_into::<HtmlInputElement>() {
             act.emit(TransportAct::Seek(input.value_as_number()));
         }
     });
-    let at = session.cursor_ms();
-    let marks = session.faults_ms().iter().map(|ms| {
-        let style = format!("left:{:.3}%", (ms / horizon * 100.0).clamp(0.0, 100.0));
+    let at = clock.cursor_ms;
+    let marks = clock.faults_ms.iter().map(|ms| {
+        let style = format!("left:{}", percent((ms / horizon * 100.0).clamp(0.0, 100.0)));
         html! { <span class="fault" {style} title={format!("fault at {}", time(*ms))}></span> }
     });
     html! {
         <div class="scrubber">
             <div class="faults" aria-hidden="true">{ for marks }</div>
-            <input type="range" min="0" max={horizon.to_string()} step="1" value={at.min(horizon).floor().to_string()}
+            <input type="range" min="0" max={fixed(horizon, 0)} step="1" value={fixed(at.min(horizon).floor(), 0)}
                 oninput={seek} aria-label="Time" aria-valuetext={format!("{} of {}", time(at), time(horizon))}
                 data-testid="scrubber" />
         </div>
