@@ -121,11 +121,25 @@ pub trait Protocol: Clone + Debug + Eq + Hash + Send + Sync + Sized + 'static {
     /// If the state contradicts itself: a bug.
     fn invariants(&self, _env: &Env<Self>) {}
 
-    /// The same message with another value, properly signed by this node: what an equivocator sends to the other half.
-    /// `None` if this kind of message has no second version.
-    fn equivocate(&self, _env: &Env<Self>, _message: &Self::Message) -> Option<Self::Message> {
+    /// What this node is told when the link to a peer comes or goes, for a protocol that cares: a failure detector is a
+    /// hint, never a proof. All links are down at `Start`. `None` if it does not.
+    fn peer_fact(_peer: NodeId, _up: bool) -> Option<Self::Fact> {
         None
     }
+
+    /// What a liar makes of a message of its own, properly signed. `None` if this kind of message has no such version.
+    fn lie(&self, _env: &Env<Self>, _message: &Self::Message, _lie: Lie) -> Option<Self::Message> {
+        None
+    }
+}
+
+/// How a liar changes a message of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// It says another value: what an equivocator sends to the other half.
+    Value,
+    /// It says a round that no honest node reaches.
+    Round,
 }
 
 /// What can happen to a node.
@@ -340,6 +354,11 @@ impl<T: Copy + Ord> Timers<T> {
 
     pub(crate) fn deadline(&self) -> Option<Time> {
         self.queue.first().map(|(at, _)| *at)
+    }
+
+    /// The timer that is due first.
+    pub(crate) fn first(&self) -> Option<T> {
+        self.queue.first().map(|(_, timer)| *timer)
     }
 
     pub(crate) fn pop_due(&mut self, now: Time) -> Option<T> {

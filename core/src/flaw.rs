@@ -39,7 +39,10 @@ pub enum FlawKind {
         why: &'static str,
     },
     /// It takes a liar, which the fault model excludes.
-    OutsideFaultModel,
+    OutsideFaultModel {
+        /// The built-in scenario that shows what a liar does, where there is one.
+        shown_by: Option<&'static str>,
+    },
 }
 
 impl Flaw {
@@ -115,7 +118,7 @@ pub fn check<P: Protocol>(rules: RuleSet, ids: &[String]) -> Result<FlawSet, Str
                 "flaws: {id} cannot be restored ({why}); expected some of {}",
                 switchable(P::FLAWS)
             )),
-            FlawKind::OutsideFaultModel => Err(format!(
+            FlawKind::OutsideFaultModel { .. } => Err(format!(
                 "flaws: {id} takes a liar, which the fault model excludes; expected some of {}",
                 switchable(P::FLAWS)
             )),

@@ -21,7 +21,8 @@ use core::fmt;
 use crate::codec;
 use crate::crypto::{Keyring, KeyringError, Signer};
 use crate::engine::{
-    Context, Effects, Env, Genesis, Input, MessageInfo, Opened, Protocol, TimerInfo, Timers, To,
+    Context, Effects, Env, Genesis, Input, Lie, MessageInfo, Opened, Protocol, TimerInfo, Timers,
+    To,
 };
 use crate::entropy::Prng;
 use crate::envelope::{self, Header, Refusal, ReplayWindow};
@@ -66,6 +67,8 @@ pub trait Replica: Send + Sync {
     fn receive(&mut self, now: Time, packet: Result<&Opened, Refusal>) -> Output;
     /// Handles a packet that may have been handled before, as if it had been sent again.
     fn receive_again(&mut self, now: Time, packet: &Opened) -> Output;
+    /// The timer that is due first.
+    fn due(&self) -> Option<TimerInfo>;
     /// The timers that are armed, in the order in which [`Replica::fire`] numbers them.
     fn armed(&self) -> Vec<TimerInfo>;
     /// Fires an armed timer, due or not.
@@ -77,8 +80,8 @@ pub trait Replica: Send + Sync {
     /// Fires the one timer that is due first, if one is.
     fn tick(&mut self, now: Time) -> Output;
 
-    /// A second version of one of this node's payloads, signed by its own key, as an equivocator sends it.
-    fn equivocate(&mut self, payload: &[u8]) -> Option<Arc<[u8]>>;
+    /// Another version of one of this node's packets, signed by its own key, as a liar sends it.
+    fn lie(&mut self, packet: &[u8], lie: Lie) -> Option<Arc<[u8]>>;
     /// Checks that recovering from `rows` gives this node's durable state.
     ///
     /// # Errors
@@ -261,12 +264,7 @@ impl<P: Protocol> Node<P> {
         rows: &Rows,
         entropy: impl FnOnce(Incarnation) -> Prng,
     ) -> Result<Node<P>, RecoverError> {
-        let last: u32 = match rows.get(META, INCARNATION_KEY) {
-            None => 0,
-            Some(bytes) => {
-                codec::decode(bytes).map_err(|_| RecoverError::Corrupt { table: "meta" })?
-            }
-        };
+        let Incarnation(last) = last_incarnation(rows)?;
         let incarnation = Incarnation(last.checked_add(1).ok_or(RecoverError::Exhausted)?);
         let state = P::recover(&env, rows)?;
         Ok(Node {
@@ -440,6 +438,19 @@ impl<P: Protocol> Node<P> {
 
 const INCARNATION_KEY: &[u8] = b"incarnation";
 
+/// The life in which these rows were written last; 0 if there was none.
+///
+/// # Errors
+/// If the row does not decode.
+pub fn last_incarnation(rows: &Rows) -> Result<Incarnation, RecoverError> {
+    match rows.get(META, INCARNATION_KEY) {
+        None => Ok(Incarnation(0)),
+        Some(bytes) => codec::decode(bytes)
+            .map(Incarnation)
+            .map_err(|_| RecoverError::Corrupt { table: "meta" }),
+    }
+}
+
 impl<P: Protocol> Replica for Node<P> {
     fn id(&self) -> NodeId {
         self.env.id
@@ -519,6 +530,10 @@ impl<P: Protocol> Replica for Node<P> {
         self.step(now, Input::Message { from, message }, self.heard(packet))
     }
 
+    fn due(&self) -> Option<TimerInfo> {
+        self.timers.first().map(|timer| P::timer_info(&timer))
+    }
+
     fn armed(&self) -> Vec<TimerInfo> {
         let armed = self.timers.armed();
         armed.map(|timer| P::timer_info(&timer)).collect()
@@ -561,11 +576,11 @@ impl<P: Protocol> Replica for Node<P> {
         }
     }
 
-    fn equivocate(&mut self, packet: &[u8]) -> Option<Arc<[u8]>> {
+    fn lie(&mut self, packet: &[u8], lie: Lie) -> Option<Arc<[u8]>> {
         let env = self.env.clone();
         let (_, payload) = envelope::open(packet, P::TAG, &env.genesis, &env.keyring).ok()?;
         let message: P::Message = codec::decode(payload).ok()?;
-        let other = self.state.equivocate(&env, &message)?;
+        let other = self.state.lie(&env, &message, lie)?;
         Some(self.seal(&other))
     }
 

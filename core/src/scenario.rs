@@ -603,17 +603,20 @@ pub enum Behaviour {
     Amnesia,
     /// Sends each message a second time under another member's name.
     Forge,
+    /// Says that it is in a round which no honest node reaches.
+    Rush,
 }
 
 impl Behaviour {
     /// Every behaviour.
-    pub const ALL: [Behaviour; 6] = [
+    pub const ALL: [Behaviour; 7] = [
         Behaviour::Equivocate,
         Behaviour::Mute,
         Behaviour::Delay,
         Behaviour::Withhold,
         Behaviour::Amnesia,
         Behaviour::Forge,
+        Behaviour::Rush,
     ];
 }
 

@@ -20,335 +20,44 @@
 //! no quiet step changes that, so that no violation is missed. (Layers count moves: any quiet steps and one heard one.)
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
-use core::hash::{Hash, Hasher};
-
-use serde::Serialize;
 
 use super::fingerprint::Fingerprint;
 use super::memo::Memo;
 use super::{Model, Property, Visitor};
 use crate::codec;
 use crate::crypto::{Crypto, Signer};
-use crate::engine::{Context, Effects, Env, Input, MessageInfo, Opened, Protocol, Timers, To};
-use crate::entropy::Entropy;
+use crate::engine::{Env, Opened, Protocol};
 use crate::environment::Environment;
-use crate::event::{Level, RecordKind};
 use crate::oracle::Oracle;
-use crate::ordered::{Map, Set};
+use crate::ordered::Set;
 use crate::protocol::{Simulated, simulated_genesis, with_protocol};
 use crate::replica;
-use crate::scenario::{Act, At, CrashPoint, Scenario, Selector, member_seed, script};
-use crate::store::{Rows, TableId, WriteBatch};
-use crate::types::{ClientId, Hash32, Incarnation, InstanceId, NodeId, Time};
+use crate::scenario::{Act, At, Scenario, member_seed, script};
+use crate::store::Rows;
+use crate::types::{Incarnation, NodeId, Time};
 
-/// How much of a cluster's behaviour is searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Bounds {
-    /// Timers of rounds from this one on do not fire.
-    pub rounds: u32,
-    /// How often nodes crash, all together.
-    pub crashes: u8,
-    /// How often timers fire that belong to no round, such as the tick of anti-entropy, all together.
-    pub housekeeping: u8,
-    /// How often a node is asked again what it was asked before, all together.
-    pub repeats: u8,
-    /// Whether a request may arrive after messages did. Without it every node is asked at the very start.
-    pub late_requests: bool,
-    /// Whether a node goes on hearing of an instance that it decided. Without it a decided instance is at rest there,
-    /// and how it came to its decision is forgotten; that decisions never change is then for smaller searches to show.
-    pub beyond_decisions: bool,
-}
+mod action;
+mod bounds;
+mod moves;
+mod schedule;
+mod step;
+mod world;
 
-impl Default for Bounds {
-    fn default() -> Self {
-        Bounds {
-            rounds: 2,
-            crashes: 1,
-            housekeeping: 0,
-            repeats: 0,
-            late_requests: false,
-            beyond_decisions: false,
-        }
-    }
-}
-
-impl fmt::Display for Bounds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "rounds below {}, {} crashes, {} housekeeping timers, {} repeated requests",
-            self.rounds, self.crashes, self.housekeeping, self.repeats
-        )?;
-        if !self.late_requests {
-            write!(f, ", requests come first")?;
-        }
-        if !self.beyond_decisions {
-            write!(f, ", a decided instance is at rest")?;
-        }
-        Ok(())
-    }
-}
-
-/// What a node said that counts, in any of its lives.
-type Said = (RecordKind, InstanceId, Option<Hash32>);
-
-/// One node: its protocol's state, and what the checker must know besides.
-pub struct Local<P: Protocol> {
-    state: P,
-    armed: Set<P::Timer>,
-    life: u8,
-    /// Which of its views it was shown last.
-    view: u8,
-    said: Set<Said>,
-    /// Of all of the above.
-    print: Fingerprint,
-    /// What tells it apart in a state of the cluster: of an instance at rest, only how it ended.
-    face: Fingerprint,
-    said_print: Fingerprint,
-    /// Whether recovering from the tables gives the live durable state.
-    recovers: bool,
-    /// Whether everything that was asked is decided here, and that is the end of it.
-    at_rest: bool,
-}
-
-impl<P: Protocol> Local<P> {
-    /// The protocol's state.
-    pub fn state(&self) -> &P {
-        &self.state
-    }
-
-    fn decided(&self, instance: InstanceId) -> bool {
-        let from = (RecordKind::Decided, instance, None);
-        let said = self.said.range(from..).next();
-        said.is_some_and(|(kind, of, _)| (*kind, *of) == (RecordKind::Decided, instance))
-    }
-}
-
-/// A message on its way.
-pub struct Packet<P: Protocol> {
-    /// Sent by.
-    pub from: NodeId,
-    /// Addressed to.
-    pub to: To,
-    /// What it says.
-    pub message: Arc<P::Message>,
-    /// How it is drawn.
-    pub info: MessageInfo,
-    print: Fingerprint,
-    /// Whether receivers accept it.
-    valid: bool,
-}
-
-/// All messages ever sent, by fingerprint.
-struct Sent<P: Protocol> {
-    packets: Vec<Arc<Packet<P>>>,
-    /// The sum of their fingerprints.
-    sum: [u64; 2],
-}
-
-impl<P: Protocol> Sent<P> {
-    fn has(&self, packet: &Packet<P>) -> bool {
-        let order = |held: &Arc<Packet<P>>| held.print.cmp(&packet.print);
-        self.packets.binary_search_by(order).is_ok()
-    }
-
-    fn add(&mut self, packet: &Arc<Packet<P>>) {
-        let order = |held: &Arc<Packet<P>>| held.print.cmp(&packet.print);
-        if let Err(at) = self.packets.binary_search_by(order) {
-            self.packets.insert(at, packet.clone());
-            for (sum, part) in self.sum.iter_mut().zip(packet.print.0) {
-                *sum = sum.wrapping_add(part);
-            }
-        }
-    }
-}
-
-impl<P: Protocol> Clone for Sent<P> {
-    fn clone(&self) -> Self {
-        Sent {
-            packets: self.packets.clone(),
-            sum: self.sum,
-        }
-    }
-}
-
-/// A state of the whole cluster.
-pub struct World<P: Protocol> {
-    nodes: Vec<Arc<Local<P>>>,
-    sent: Arc<Sent<P>>,
-    used: Used,
-    judged: Judged,
-}
-
-impl<P: Protocol> World<P> {
-    /// The nodes, in id order.
-    pub fn nodes(&self) -> impl Iterator<Item = &Local<P>> {
-        self.nodes.iter().map(AsRef::as_ref)
-    }
-}
-
-impl<P: Protocol> Clone for World<P> {
-    fn clone(&self) -> Self {
-        World {
-            nodes: self.nodes.clone(),
-            sent: self.sent.clone(),
-            used: self.used,
-            judged: self.judged,
-        }
-    }
-}
-
-impl<P: Protocol> Hash for World<P> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        for node in &self.nodes {
-            node.face.hash(state);
-        }
-        self.sent.sum.hash(state);
-        self.used.hash(state);
-    }
-}
-
-/// What was used up of the bounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Used {
-    crashes: u8,
-    housekeeping: u8,
-    repeats: u8,
-    /// One bit per request and node.
-    asked: u64,
-}
-
-/// What the oracle says of what was sent and said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Judged {
-    broken: Option<&'static str>,
-    ended: bool,
-}
-
-/// What may happen: quiet steps of a node, and then one that is heard.
-pub struct Action<P: Protocol> {
-    /// To which node.
-    pub node: NodeId,
-    /// What, in order.
-    pub steps: Arc<[What<P>]>,
-    /// Whether the node crashes when the last step is durable, before it has sent.
-    pub crash: bool,
-    /// Where it leads.
-    step: Arc<Step<P>>,
-}
-
-/// What may happen to a node.
-pub enum What<P: Protocol> {
-    /// A client asks; the number of the request in the scenario.
-    Submit(usize),
-    /// A message arrives.
-    Deliver(Arc<Packet<P>>),
-    /// A timer fires.
-    Fire(P::Timer),
-    /// It is shown the next of its views of the world.
-    See(u8),
-    /// It crashes between two steps, and starts again.
-    Restart,
-}
-
-impl<P: Protocol> Clone for Action<P> {
-    fn clone(&self) -> Self {
-        Action {
-            node: self.node,
-            steps: self.steps.clone(),
-            crash: self.crash,
-            step: self.step.clone(),
-        }
-    }
-}
-
-impl<P: Protocol> Clone for What<P> {
-    fn clone(&self) -> Self {
-        match self {
-            What::Submit(request) => What::Submit(*request),
-            What::Deliver(packet) => What::Deliver(packet.clone()),
-            What::Fire(timer) => What::Fire(*timer),
-            What::See(view) => What::See(*view),
-            What::Restart => What::Restart,
-        }
-    }
-}
-
-impl<P: Protocol> fmt::Debug for Action<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "node {}: ", self.node.0)?;
-        for (index, what) in self.steps.iter().enumerate() {
-            let comma = if index > 0 { ", " } else { "" };
-            write!(f, "{comma}{what}")?;
-        }
-        if self.crash {
-            write!(f, ", crashes before it sends, and restarts")?;
-        }
-        Ok(())
-    }
-}
-
-impl<P: Protocol> fmt::Display for What<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            What::Submit(request) => write!(f, "is asked (request {request})"),
-            What::Deliver(packet) => {
-                let name = kind_name::<P>(packet.info);
-                let (round, from) = (packet.info.round.0, packet.from.0);
-                write!(f, "receives {name} of round {round} from node {from}")
-            }
-            What::Fire(timer) => {
-                let info = P::timer_info(timer);
-                write!(f, "hears its {} timer", info.name)?;
-                info.round
-                    .map_or(Ok(()), |round| write!(f, " in round {}", round.0))
-            }
-            What::See(_) => write!(f, "sees the world change"),
-            What::Restart => write!(f, "crashes and restarts"),
-        }
-    }
-}
-
-fn kind_name<P: Protocol>(info: MessageInfo) -> &'static str {
-    let kinds = P::spec().messages;
-    kinds
-        .get(usize::from(info.kind))
-        .map_or("a message", |kind| kind.name)
-}
+pub use action::{Action, What};
+pub use bounds::Bounds;
+use moves::Inbox;
+use step::{History, Step};
+use world::{Judged, Sent, Used};
+pub use world::{Local, Packet, World};
 
 /// What the nodes see of the world, and the act that made it so.
 struct View<P: Protocol> {
     seen: Vec<Option<P::Fact>>,
     act: Option<Act>,
-}
-
-/// What a node's state does not hold of its past.
-struct History {
-    life: u8,
-    view: u8,
-    said: Set<Said>,
-}
-
-impl Default for History {
-    fn default() -> Self {
-        History {
-            life: 1,
-            view: 0,
-            said: Set::new(),
-        }
-    }
-}
-
-/// What a step of one node gives.
-struct Step<P: Protocol> {
-    local: Arc<Local<P>>,
-    sends: Vec<Arc<Packet<P>>>,
 }
 
 /// A cluster of one protocol within bounds.
@@ -369,15 +78,6 @@ pub struct Cluster<P: Protocol> {
     steps: Memo<(Fingerprint, Fingerprint), Option<Arc<Step<P>>>>,
     moves: Memo<(Fingerprint, Fingerprint), Arc<[Action<P>]>>,
     verdicts: Memo<Fingerprint, Judged>,
-}
-
-/// Draws for the checker.
-struct Least(u8);
-
-impl Entropy for Least {
-    fn below(&mut self, bound: u64) -> u64 {
-        u64::from(self.0) % bound
-    }
 }
 
 impl<P: Simulated> Cluster<P> {
@@ -520,167 +220,6 @@ impl<P: Protocol> Cluster<P> {
         (local.view + 1..self.views.len() as u8).find(|view| self.view(env, *view) != seen)
     }
 
-    /// The first step of a life, from rows.
-    fn start(&self, env: &Env<P>, rows: &Rows, history: History) -> Step<P> {
-        let state = P::recover(env, rows).expect("a state's own rows give it back");
-        let mut inputs = Vec::from([Input::Start]);
-        inputs.extend(self.view(env, history.view).cloned().map(Input::Fact));
-        self.run(env, state, Timers::new(), history, inputs)
-    }
-
-    fn step(&self, env: &Env<P>, local: &Local<P>, what: &What<P>) -> Option<Step<P>> {
-        let mut history = History {
-            life: local.life,
-            view: local.view,
-            said: local.said.clone(),
-        };
-        let mut timers = Timers::new();
-        for timer in local.armed.iter() {
-            timers.set(*timer, Time::ZERO);
-        }
-        let input = match what {
-            What::Submit(request) => Input::Request {
-                client: ClientId(1),
-                number: *request as u64 + 1,
-                request: self.requests[*request].1.clone(),
-            },
-            What::Deliver(packet) => {
-                if !packet.valid {
-                    return None;
-                }
-                Input::Message {
-                    from: packet.from,
-                    message: packet.message.clone(),
-                }
-            }
-            What::Fire(timer) => {
-                timers.cancel(timer);
-                Input::Timeout(*timer)
-            }
-            What::See(view) => {
-                history.view = *view;
-                Input::Fact(self.view(env, *view)?.clone())
-            }
-            What::Restart => {
-                history.life = history.life.saturating_add(1);
-                return Some(self.start(env, &rows(&local.state), history));
-            }
-        };
-        let state = local.state.clone();
-        let step = self.run(env, state, timers, history, Vec::from([input]));
-        (step.local.print != local.print || !step.sends.is_empty()).then_some(step)
-    }
-
-    fn run(
-        &self,
-        env: &Env<P>,
-        mut state: P,
-        mut timers: Timers<P::Timer>,
-        history: History,
-        inputs: Vec<Input<P>>,
-    ) -> Step<P> {
-        let History {
-            life,
-            view,
-            mut said,
-        } = history;
-        let mut effects = Effects::default();
-        let mut counters = Map::new();
-        for input in inputs {
-            let mut cx = Context {
-                env,
-                now: Time::ZERO,
-                level: Level::None,
-                entropy: &mut Least(life),
-                timers: &mut timers,
-                counters: &mut counters,
-                effects: &mut effects,
-            };
-            state.handle(&mut cx, input);
-        }
-        if env.is_hardened() {
-            state.invariants(env);
-        }
-        let mut written = WriteBatch::new(env.id, Incarnation(1), 1);
-        state.tables(&mut |table| table.drain(&mut written));
-        said.extend(
-            effects
-                .records
-                .iter()
-                .map(|record| (record.kind, record.instance, record.value)),
-        );
-        let mut sends = Vec::new();
-        for (to, message) in effects.sends {
-            let other = if self.liars.contains(&env.id) {
-                state.equivocate(env, &message)
-            } else {
-                None
-            };
-            sends.push(self.packet(env, to, message));
-            sends.extend(other.map(|other| self.packet(env, to, other)));
-        }
-        let armed: Set<P::Timer> = timers.armed().collect();
-        let said_print = Fingerprint::of(&said);
-        let at_rest = !self.bounds.beyond_decisions && self.has_decided_all(&said);
-        let print = Fingerprint::of(&(env.id, &state, &armed, life, view, said_print));
-        let face = if at_rest {
-            Fingerprint::of(&(env.id, life, view, said_print))
-        } else {
-            print
-        };
-        let recovers = recovers(env, &state);
-        let local = Local {
-            state,
-            armed,
-            life,
-            view,
-            said,
-            print,
-            face,
-            said_print,
-            recovers,
-            at_rest,
-        };
-        Step {
-            local: Arc::new(local),
-            sends,
-        }
-    }
-
-    /// Whether each request's instance is decided.
-    fn has_decided_all(&self, said: &Set<Said>) -> bool {
-        let decided = said
-            .iter()
-            .filter(|(kind, ..)| *kind == RecordKind::Decided);
-        decided.count() >= self.requests.len()
-    }
-
-    fn packet(&self, env: &Env<P>, to: To, message: P::Message) -> Arc<Packet<P>> {
-        let bytes = codec::encode(&message);
-        Arc::new(Packet {
-            from: env.id,
-            to,
-            info: P::describe(&message),
-            print: Fingerprint::of(&(env.id, to, bytes.as_slice())),
-            valid: P::check(env, env.id, &message).is_ok(),
-            message: Arc::new(message),
-        })
-    }
-
-    fn step_once(&self, local: &Local<P>, node: NodeId, what: &What<P>) -> Option<Arc<Step<P>>> {
-        let input = match what {
-            What::Submit(request) => Fingerprint::of(&("submit", request)),
-            What::Deliver(packet) => packet.print,
-            What::Fire(timer) => Fingerprint::of(&("fire", timer)),
-            What::See(view) => Fingerprint::of(&("see", view)),
-            What::Restart => Fingerprint::of("restart"),
-        };
-        let key = (local.print, input);
-        self.steps.get_or_make(&key, || {
-            self.step(self.env(node), local, what).map(Arc::new)
-        })
-    }
-
     fn judge(&self, world: &mut World<P>) {
         if world.nodes.iter().any(|local| !local.recovers) {
             world.judged.broken = Some("recovery");
@@ -707,12 +246,12 @@ impl<P: Protocol> Cluster<P> {
             oracle.on_send(Time::ZERO, packet.from, &opened);
         }
         for (env, local) in self.envs.iter().zip(&world.nodes) {
-            for (kind, instance, value) in local.said.iter() {
+            for (kind, instance, value, round) in local.said.iter() {
                 let record = crate::event::Record {
                     kind: *kind,
                     instance: *instance,
                     value: *value,
-                    round: crate::types::Round(0),
+                    round: *round,
                 };
                 oracle.on_record(Time::ZERO, env.id, &record);
             }
@@ -860,259 +399,9 @@ impl<P: Protocol> Model for Cluster<P> {
 }
 
 impl<P: Protocol> Cluster<P> {
-    /// The same steps as a manual schedule of the simulator says them.
-    fn acts(&self, steps: &[Action<P>]) -> Vec<Act> {
-        let mut played = Played {
-            sent: Vec::new(),
-            acts: Vec::new(),
-        };
-        let mut locals = Vec::new();
-        for env in &self.envs {
-            let step = self.start(env, &Rows::default(), History::default());
-            played.send(&step);
-            locals.push(step.local);
-        }
-        let ask = |node, index: usize| Act::Submit {
-            to: Vec::from([node]),
-            request: codec::encode(&self.requests[index].1),
-        };
-        if !self.bounds.late_requests {
-            for (env, local) in self.envs.iter().zip(&mut locals) {
-                let asked = self.requests.iter().enumerate();
-                for (index, _) in asked.filter(|(_, (to, _))| to.contains(&env.id)) {
-                    played.acts.push(ask(env.id, index));
-                    if let Some(step) = self.step(env, local, &What::Submit(index)) {
-                        played.send(&step);
-                        *local = step.local;
-                    }
-                }
-            }
-        }
-        for action in steps {
-            let (env, node) = (self.env(action.node), action.node);
-            let local = &mut locals[usize::from(node.0) - 1];
-            for (index, what) in action.steps.iter().enumerate() {
-                let crash = action.crash && index + 1 == action.steps.len();
-                if crash {
-                    let when = CrashPoint::AfterPersist;
-                    played.acts.push(Act::Crash { node, when });
-                }
-                match what {
-                    What::Submit(request) => played.acts.push(ask(node, *request)),
-                    What::Deliver(packet) => played.deliver(node, packet),
-                    What::Fire(timer) => {
-                        let info = P::timer_info(timer);
-                        played.acts.push(Act::Fire {
-                            node,
-                            timer: String::from(info.name),
-                            round: info.round,
-                            instance: None,
-                        });
-                    }
-                    What::See(view) => {
-                        played
-                            .acts
-                            .extend(self.views[usize::from(*view)].act.clone());
-                    }
-                    What::Restart => {
-                        let when = CrashPoint::BetweenSteps;
-                        played.acts.push(Act::Crash { node, when });
-                        played.acts.push(Act::Restart { node });
-                    }
-                }
-                if let Some(step) = self.step(env, local, what) {
-                    if !crash {
-                        played.send(&step);
-                    }
-                    *local = step.local;
-                }
-                if crash {
-                    played.acts.push(Act::Restart { node });
-                    if let Some(step) = self.step(env, local, &What::Restart) {
-                        played.send(&step);
-                        *local = step.local;
-                    }
-                }
-            }
-        }
-        played.acts
-    }
-}
-
-/// A schedule while it is written down.
-struct Played<P: Protocol> {
-    /// Every message in the order of sending, those sent again included: what selectors count.
-    sent: Vec<Arc<Packet<P>>>,
-    acts: Vec<Act>,
-}
-
-impl<P: Protocol> Played<P> {
-    fn send(&mut self, step: &Step<P>) {
-        self.sent.extend(step.sends.iter().cloned());
-    }
-
-    fn deliver(&mut self, to: NodeId, packet: &Packet<P>) {
-        let info = packet.info;
-        let reaches = |sent: &Packet<P>| match (packet.to, sent.to) {
-            (_, To::Node(node)) => node == to,
-            _ => true,
-        };
-        let alike = self.sent.iter().filter(|sent| {
-            let same_kind = (sent.info.kind, sent.info.round) == (info.kind, info.round);
-            sent.from == packet.from && same_kind && reaches(sent)
-        });
-        let before = alike.take_while(|sent| sent.print != packet.print).count();
-        self.acts.push(Act::Deliver(Selector {
-            from: Some(packet.from),
-            to: Some(to),
-            kind: Some(String::from(kind_name::<P>(info))),
-            round: Some(info.round),
-            nth: (before > 0).then_some(before as u32 + 1),
-            instance: None,
-        }));
-    }
-}
-
-/// What a node may be given in a state of the cluster.
-struct Inbox<'a, P: Protocol> {
-    packets: Vec<&'a Arc<Packet<P>>>,
-    asks: Vec<usize>,
-    may_crash: bool,
-    may_keep_house: bool,
-}
-
-impl<P: Protocol> Inbox<'_, P> {
-    fn print(&self) -> Fingerprint {
-        let prints: Vec<Fingerprint> = self.packets.iter().map(|packet| packet.print).collect();
-        Fingerprint::of(&(prints, &self.asks, self.may_crash, self.may_keep_house))
-    }
-}
-
-impl<P: Protocol> Packet<P> {
-    fn is_for(&self, env: &Env<P>) -> bool {
-        let is_meant = match self.to {
-            To::All => true,
-            To::Node(node) => node == env.id,
-            To::Group(group) => env.keyring.group_of(env.id) == Some(group),
-        };
-        is_meant && self.from != env.id
-    }
-}
-
-impl<P: Protocol> Cluster<P> {
-    /// The requests that a node may still be given.
-    fn asks(&self, used: Used, node: NodeId) -> Vec<usize> {
-        let asks = self.requests.iter().enumerate();
-        let open = asks.filter(|(index, (to, _))| {
-            let again = used.asked & self.bit(*index, node) != 0;
-            to.contains(&node) && (!again || used.repeats < self.bounds.repeats)
-        });
-        open.map(|(index, _)| index).collect()
-    }
-
-    /// What a node can do that is heard: each with the shortest quiet way to it.
-    fn moves(&self, env: &Env<P>, local: &Arc<Local<P>>, inbox: &Inbox<'_, P>) -> Vec<Action<P>> {
-        let mut moves = Vec::new();
-        let mut known = Set::new();
-        let mut add = |way: &[What<P>], last: What<P>, step: Arc<Step<P>>, crash: bool| {
-            let sends: Vec<Fingerprint> = step.sends.iter().map(|packet| packet.print).collect();
-            // Budgets tell outcomes apart that are otherwise alike.
-            let cost = match &last {
-                What::Submit(request) => (1, *request),
-                What::Fire(timer) if P::timer_info(timer).round.is_none() => (2, 0),
-                What::Restart => (3, 0),
-                _ => (usize::from(crash) * 3, 0),
-            };
-            if known.insert(Fingerprint::of(&(step.local.face, sends, cost))) {
-                let steps = way.iter().cloned().chain([last]).collect();
-                let node = env.id;
-                moves.push(Action {
-                    node,
-                    steps,
-                    crash,
-                    step,
-                });
-            }
-        };
-        let mut seen = Set::from([local.print]);
-        let mut queue = VecDeque::from([(local.clone(), Vec::new())]);
-        while let Some((local, way)) = queue.pop_front() {
-            let is_heard = |instance: Option<InstanceId>| {
-                self.bounds.beyond_decisions || !instance.is_some_and(|id| local.decided(id))
-            };
-            let fires = local.armed.iter().filter(|timer| {
-                let info = P::timer_info(timer);
-                let may = match info.round {
-                    Some(round) => round.0 < self.bounds.rounds,
-                    None => inbox.may_keep_house,
-                };
-                may && is_heard(info.instance)
-            });
-            let heard = inbox
-                .packets
-                .iter()
-                .filter(|packet| is_heard(packet.info.instance));
-            let inputs = (inbox.asks.iter().map(|request| What::Submit(*request)))
-                .chain(self.next_view(env, &local).map(What::See))
-                .chain(fires.map(|timer| What::Fire(*timer)))
-                .chain(heard.map(|packet| What::Deliver((*packet).clone())));
-            for what in inputs {
-                let Some(step) = self.step_once(&local, env.id, &what) else {
-                    continue;
-                };
-                let costs = match &what {
-                    What::Submit(_) => true,
-                    What::Fire(timer) => P::timer_info(timer).round.is_none(),
-                    What::Deliver(_) | What::See(_) | What::Restart => false,
-                };
-                let is_heard = !step.sends.is_empty() || step.local.said_print != local.said_print;
-                let is_quiet = self.defers && !is_heard;
-                if is_quiet && !costs && step.local.recovers {
-                    if seen.insert(step.local.print) {
-                        let way = way.iter().cloned().chain([what]).collect();
-                        queue.push_back((step.local.clone(), way));
-                    }
-                    continue;
-                }
-                if inbox.may_crash
-                    && let Some(after) = self.step_once(&step.local, env.id, &What::Restart)
-                {
-                    add(&way, what.clone(), after, true);
-                }
-                add(&way, what, step, false);
-            }
-            if inbox.may_crash
-                && let Some(after) = self.step_once(&local, env.id, &What::Restart)
-            {
-                add(&way, What::Restart, after, false);
-            }
-        }
-        moves
-    }
-
     fn bit(&self, request: usize, node: NodeId) -> u64 {
         1 << (request * self.envs.len() + usize::from(node.0) - 1)
     }
-}
-
-type Dumped = Vec<(TableId, Vec<u8>, Vec<u8>)>;
-
-fn dump<P: Protocol>(state: &P) -> Dumped {
-    let mut rows = Vec::new();
-    state.clone().tables(&mut |table| table.dump(&mut rows));
-    rows
-}
-
-fn rows<P: Protocol>(state: &P) -> Rows {
-    let mut rows = Rows::default();
-    for (table, key, value) in dump(state) {
-        rows.insert(table, &key, &value);
-    }
-    rows
-}
-
-fn recovers<P: Protocol>(env: &Env<P>, state: &P) -> bool {
-    P::recover(env, &rows(state)).is_ok_and(|recovered| dump(&recovered) == dump(state))
 }
 
 /// What is asked of a cluster.

@@ -65,7 +65,7 @@ use serde::{Deserialize, Serialize};
 use crate::certificate::Certificate;
 use crate::codec;
 use crate::crypto::{Member, Signature};
-use crate::engine::{Context, Env, Input, MessageInfo, Protocol, RuleSet, TimerInfo};
+use crate::engine::{Context, Env, Input, Lie, MessageInfo, Protocol, RuleSet, TimerInfo};
 use crate::event::{Record, RecordKind};
 use crate::flaw::{Flaw, FlawSet};
 use crate::ledger::Transaction;
@@ -556,8 +556,11 @@ impl Protocol for TwoPhase {
         }
     }
 
-    fn equivocate(&self, env: &Env<Self>, message: &Message) -> Option<Message> {
-        self.second_version(env, message)
+    fn lie(&self, env: &Env<Self>, message: &Message, lie: Lie) -> Option<Message> {
+        match lie {
+            Lie::Value => self.second_version(env, message),
+            Lie::Round => Self::of_the_last_round(env, message),
+        }
     }
 }
 

@@ -31,6 +31,7 @@ pub fn builtin() -> &'static [Builtin] {
         "two-phase/timeout-then-retry",
         "two-phase/max-retries",
         "two-phase/silent-decider",
+        "two-phase/equivocator",
     ]
 }
 

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Sim;
-use crate::engine::To;
+use crate::engine::{Lie, To};
 use crate::envelope::PACKET_BYTES_MAX;
 use crate::event::EventKind;
 use crate::replica::{Outgoing, Replica};
@@ -81,7 +81,12 @@ impl Lies {
                     ..Version::honest(outgoing)
                 }]
             }
-            Some(Behaviour::Equivocate) => match replica.equivocate(&outgoing.packet) {
+            Some(Behaviour::Rush) => {
+                let packet = replica.lie(&outgoing.packet, Lie::Round);
+                let packet = packet.unwrap_or_else(|| outgoing.packet.clone());
+                alloc::vec![Version::honest(Outgoing { packet, ..outgoing })]
+            }
+            Some(Behaviour::Equivocate) => match replica.lie(&outgoing.packet, Lie::Value) {
                 None => alloc::vec![Version::honest(outgoing)],
                 Some(other) => {
                     let second = Outgoing {

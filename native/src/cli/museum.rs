@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use phaselab_core::flaw::Flaw;
+use phaselab_core::flaw::{Flaw, FlawKind};
 use phaselab_core::museum::{self, Exhibit, How};
 use phaselab_core::narrate;
 use phaselab_core::protocol::ProtocolKind;
@@ -96,13 +96,14 @@ fn choose(flaws: &[String]) -> Result<Vec<Shown>, Failure> {
 }
 
 fn why_not(flaw: &Flaw) -> String {
-    use phaselab_core::flaw::FlawKind;
     match flaw.kind {
         FlawKind::NotSwitchable { why } => format!("it cannot be restored ({why})"),
-        FlawKind::OutsideFaultModel => format!(
-            "it takes a liar, which the fault model excludes. {} {}",
-            flaw.story, flaw.rule
-        ),
+        FlawKind::OutsideFaultModel { shown_by } => {
+            let (story, rule) = (flaw.story, flaw.rule);
+            let shown = shown_by.map(|name| format!(" `phaselab sim {name}` shows it."));
+            let shown = shown.unwrap_or_default();
+            format!("it takes a liar, which the fault model excludes. {story} {rule}{shown}")
+        }
         FlawKind::Policy | FlawKind::Structural => "none was made".to_owned(),
     }
 }
@@ -144,6 +145,19 @@ fn list(args: &MuseumArgs, chosen: &[Shown]) -> Outcome {
         screen.entry(&format!("{:<10}", about.id), Some(Ink::Bold), about.story);
         let breaks = format!("breaks: {} ({})", about.promise, about.term);
         screen.entry("          ", Some(Ink::Dim), &breaks);
+    }
+    if args.flaws.is_empty() {
+        let all = ProtocolKind::ALL.into_iter();
+        for flaw in all.flat_map(|protocol| protocol.flaws()) {
+            if let FlawKind::OutsideFaultModel {
+                shown_by: Some(scenario),
+            } = flaw.kind
+            {
+                screen.entry(&format!("{:<10}", flaw.id), Some(Ink::Bold), flaw.story);
+                let shown = format!("outside the fault model: phaselab sim {scenario}");
+                screen.entry("          ", Some(Ink::Dim), &shown);
+            }
+        }
     }
     screen.line("");
     screen.line("Play one: phaselab museum S0-F1. Find all again: phaselab museum --verify");

@@ -367,6 +367,10 @@ fn gallery(exhibits: &[Exhibit], missing: Option<&str>) -> Html {
                     </li>
                 }) }
             </ul>
+            <p class="muted">
+                { "Where a flaw takes a liar it lies outside this fault model, and hardened rules do not claim to stop it: " }
+                <a href="#scenario=two-phase/equivocator">{ "one equivocator forks three signers (S0-F22)" }</a>{ "." }
+            </p>
         </div>
     }
 }

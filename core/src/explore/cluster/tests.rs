@@ -50,7 +50,7 @@ fn hardened_rules_keep_every_promise_in_every_schedule_of_a_round() {
         ..ONE_ROUND
     };
     let crashing = search(&divergent, crashes).outcome();
-    assert_eq!(counts(&crashing), (1_072, 4_436, 6, true));
+    assert_eq!(counts(&crashing), (1_364, 5_008, 7, true));
     assert_eq!(crashing.violation.map(|violation| violation.property), None);
 }
 
@@ -124,7 +124,7 @@ fn a_search_goes_on_where_it_was_saved_and_ends_with_the_same_numbers() {
     let cluster = Cluster::<TwoPhase>::new(&divergent, bounds).unwrap();
     let mut second = Search::restore(cluster, Limits::default(), &saved).unwrap();
     second.advance(usize::MAX);
-    assert_eq!(counts(&second.outcome()), (1_072, 4_436, 6, true));
+    assert_eq!(counts(&second.outcome()), (1_364, 5_008, 7, true));
     // Another cluster has other states.
     let other = scenario("two-phase/same-proposal", &[]);
     let other = Cluster::<TwoPhase>::new(&other, bounds).unwrap();

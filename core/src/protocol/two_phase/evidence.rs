@@ -8,8 +8,8 @@ use super::{Cx, TwoPhase};
 use crate::codec;
 use crate::engine::{Env, To};
 use crate::event::{Event, EventKind, Level};
-use crate::types::Hash32;
-use crate::votes::{Ballot, Evidence};
+use crate::types::{Hash32, Round};
+use crate::votes::{Ballot, Evidence, VoteKind};
 
 /// The most events whose accusations are remembered; what is not remembered is not told either, or it would be told in
 /// circles.
@@ -43,6 +43,30 @@ impl TwoPhase {
         if self.events.contains(&evidence.first.ballot.instance) {
             self.accuse(cx, *evidence);
         }
+    }
+
+    /// What a member sends to carry others off into a round that never ends: a prevote of the last one there is. (S0-F15)
+    pub(super) fn of_the_last_round(env: &Env<TwoPhase>, message: &Message) -> Option<Message> {
+        let (event, signing_material) = match message {
+            Message::ProposalBroadcast(proposal) => {
+                (proposal.event_id, proposal.signing_material.clone())
+            }
+            Message::NoProposal {
+                vote,
+                signing_material,
+            } => (vote.ballot.instance, signing_material.clone()),
+            _ => return None,
+        };
+        let ballot = Ballot {
+            instance: event,
+            round: Round(u32::MAX),
+            kind: VoteKind::Prevote,
+            value: None,
+        };
+        Some(Message::NoProposal {
+            vote: ballot.sign(env),
+            signing_material,
+        })
     }
 
     /// What an equivocator sends to the other half: the same kind of vote for another valid template.

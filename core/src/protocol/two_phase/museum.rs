@@ -42,6 +42,7 @@ pub(super) const EXHIBITS: &[Exhibit] = exhibits! {
     "S0-F11", "s0-f11": How::Minimize;
     "S0-F13", "s0-f13": How::Minimize;
     "S0-F14", "s0-f14": How::Minimize;
+    "S0-F15", "s0-f15": How::Minimize;
     "S0-F16", "s0-f16": How::Minimize;
     "S0-F17", "s0-f17": search(1, 1_000_000);
     "S0-F18", "s0-f18": How::Minimize;
@@ -49,5 +50,6 @@ pub(super) const EXHIBITS: &[Exhibit] = exhibits! {
     "S0-F23", "s0-f23": How::Minimize;
     "S0-F25", "s0-f25": How::Minimize;
     "S0-F31", "s0-f31": How::Minimize;
+    "S0-F33", "s0-f33": How::Minimize;
     "S0-F36", "s0-f36": How::Minimize;
 };

@@ -12,7 +12,7 @@ use super::template::ChainFact;
 use super::{SubmitEvent, Timer, TwoPhase};
 use crate::codec;
 use crate::crypto::{Crypto, Signer};
-use crate::engine::{Genesis, Input, RuleSet, To};
+use crate::engine::{Genesis, Input, Lie, RuleSet, To};
 use crate::entropy::Prng;
 use crate::environment::Environment;
 use crate::event::Level;

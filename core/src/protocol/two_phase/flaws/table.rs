@@ -161,7 +161,7 @@ pub(in super::super) const FLAWS: &[Flaw] = &[
         story: "Inputs, outputs and the event's data travel beside the template and are not compared with it.",
         rule: "All metadata is compared with the template, and the event's id is the hash of its data.",
         term: "unbound metadata",
-        kind: FlawKind::OutsideFaultModel,
+        kind: FlawKind::OutsideFaultModel { shown_by: None },
         promise: "",
     },
     Flaw {
@@ -187,7 +187,9 @@ pub(in super::super) const FLAWS: &[Flaw] = &[
         story: "A member that proposes two templates in one round is only noted in a log.",
         rule: "The first vote counts, and the two signed votes are proof against the member.",
         term: "equivocation",
-        kind: FlawKind::OutsideFaultModel,
+        kind: FlawKind::OutsideFaultModel {
+            shown_by: Some("two-phase/equivocator"),
+        },
         promise: "",
     },
     Flaw {
@@ -251,7 +253,7 @@ pub(in super::super) const FLAWS: &[Flaw] = &[
         story: "The same hash with another blob counts as the same proposal.",
         rule: "The hash covers everything that is executed.",
         term: "malleability",
-        kind: FlawKind::OutsideFaultModel,
+        kind: FlawKind::OutsideFaultModel { shown_by: None },
         promise: "",
     },
     Flaw {
@@ -305,7 +307,7 @@ pub(in super::super) const FLAWS: &[Flaw] = &[
         story: "The quorum and the signing threshold are unrelated, so that few liars sign alone.",
         rule: "f < m <= n - f, in Profile B.",
         term: "threshold mismatch",
-        kind: FlawKind::OutsideFaultModel,
+        kind: FlawKind::OutsideFaultModel { shown_by: None },
         promise: "",
     },
     Flaw {

@@ -391,7 +391,7 @@ fn an_equivocator_is_named_and_its_first_vote_counts() {
     let second = lab.nodes[2]
         .as_mut()
         .unwrap()
-        .equivocate(&packet)
+        .lie(&packet, Lie::Value)
         .expect("another version");
     lab.submit(1, "other");
     lab.receive(1, &packet);
