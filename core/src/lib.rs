@@ -39,6 +39,7 @@ pub mod museum;
 pub mod narrate;
 pub mod oracle;
 pub mod ordered;
+pub mod paxos;
 pub mod protocol;
 pub mod quorum;
 pub mod replica;
