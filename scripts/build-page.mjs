@@ -13,7 +13,10 @@ main(() => {
   const env = requireWasmEnvironment();
   const assembled = join(targetDirectory(env), 'page');
   say('building the page (about 2 minutes the first time)');
-  buildWasm({ folder: 'web', name: 'phaselab_web', outDir: assembled, dev: process.argv.includes('--dev'), pack: false, env });
+  const dev = process.argv.includes('--dev');
+  // Two programs of one crate: a visit loads the one that its address asks for.
+  buildWasm({ folder: 'web', name: 'phaselab_web', outDir: assembled, features: ['simulate'], dev, pack: false, env });
+  buildWasm({ folder: 'web', name: 'phaselab_live', outDir: join(assembled, 'live'), features: ['live'], dev, pack: false, env });
   buildChecker(assembled, env);
   for (const name of ['index.html', 'worker.js', 'checker.js']) cpSync(join(root, 'web', name), join(assembled, name));
   cpSync(join(root, 'web', 'static'), join(assembled, 'static'), { recursive: true });

@@ -1,5 +1,5 @@
 // One node, or the chain, of a live room. The page sends its compiled program along with the order.
-import { initSync, worker_main } from './phaselab_web.js';
+import { initSync, worker_main } from './live/phaselab_live.js';
 
 self.onmessage = ({ data }) => {
   initSync({ module: data.module });

@@ -3,6 +3,7 @@
 //! One predicate decides whether a signature holds, everywhere: `verify_strict`. A second predicate that differs in one
 //! corner case would itself fork a cluster.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -13,6 +14,9 @@ use crate::types::{GroupId, Hash32, NodeId};
 
 mod ed25519;
 mod simulated;
+mod witnessed;
+
+pub use witnessed::Witness;
 
 /// How messages are signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -132,13 +136,17 @@ impl<'de> Deserialize<'de> for Signature {
     }
 }
 
-/// A node's secret key.
+/// A node's secret key, or what stands in for it where a recorded node runs again.
 #[derive(Clone)]
 pub enum Signer {
     /// Ed25519.
     Ed25519(ed25519::Secret),
     /// Keyed hash.
     Simulated(simulated::Secret),
+    /// A key whose signatures are heard.
+    Witnessed(witnessed::Witnessed),
+    /// What a key signed, without the key.
+    Recorded(witnessed::Recorded),
 }
 
 impl Signer {
@@ -150,11 +158,23 @@ impl Signer {
         }
     }
 
+    /// The same key, whose signatures someone hears.
+    pub fn witnessed(self, witness: Arc<dyn Witness>) -> Signer {
+        Signer::Witnessed(witnessed::Witnessed::new(self, witness))
+    }
+
+    /// A key that is not known, with what it signed: each signature by its transcript.
+    pub fn recorded(public: PublicKey, signatures: Arc<Map<Hash32, Signature>>) -> Signer {
+        Signer::Recorded(witnessed::Recorded::new(public, signatures))
+    }
+
     /// The public half.
     pub fn public(&self) -> PublicKey {
         match self {
             Signer::Ed25519(secret) => secret.public(),
             Signer::Simulated(secret) => secret.public(),
+            Signer::Witnessed(witnessed) => witnessed.signer.public(),
+            Signer::Recorded(recorded) => recorded.public,
         }
     }
 
@@ -163,6 +183,8 @@ impl Signer {
         match self {
             Signer::Ed25519(secret) => secret.sign(&preimage.0),
             Signer::Simulated(secret) => secret.sign(&preimage.0),
+            Signer::Witnessed(witnessed) => witnessed.sign(preimage),
+            Signer::Recorded(recorded) => recorded.sign(preimage),
         }
     }
 }

@@ -102,6 +102,12 @@ pub fn open<'a>(
     Ok((header, payload))
 }
 
+/// Who a packet says that it is from, unchecked: for words, never for decisions.
+pub fn claimed_sender(bytes: &[u8]) -> Option<NodeId> {
+    let sender = bytes.get(34..36)?;
+    Some(NodeId(u16::from_le_bytes(array(sender))))
+}
+
 fn preimage(signed: &[u8]) -> Hash32 {
     Transcript::new("phaselab 2026-11 envelope v1")
         .bytes(signed)
@@ -268,6 +274,8 @@ mod tests {
             open(&packet, 1, &header.genesis, &ring),
             Ok((header, &b"hello"[..]))
         );
+        assert_eq!(claimed_sender(&packet), Some(header.sender));
+        assert_eq!(claimed_sender(&packet[..20]), None);
         for at in 0..packet.len() {
             let mut bent = packet.clone();
             bent[at] ^= 0x40;

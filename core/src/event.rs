@@ -129,6 +129,37 @@ pub enum EventKind {
     FaultInjected,
 }
 
+impl EventKind {
+    /// The meter whose quorum it rests on, by index: locks rest on the first, decisions on the second.
+    pub(crate) fn meter(self) -> Option<u8> {
+        match self {
+            EventKind::VoteCounted(meter) | EventKind::QuorumReached(meter) => Some(meter),
+            EventKind::Locked => Some(0),
+            EventKind::Decided => Some(1),
+            _ => None,
+        }
+    }
+
+    /// Whether an instance has ended with it, at the node where it happened.
+    pub fn is_end(self) -> bool {
+        matches!(
+            self,
+            EventKind::Decided | EventKind::FastForwarded | EventKind::Abandoned
+        )
+    }
+
+    /// Whether only observers of [`Level::Full`] hear of it.
+    pub fn is_of_full_level(self) -> bool {
+        matches!(
+            self,
+            EventKind::MessageSent(_)
+                | EventKind::MessageDelivered(_)
+                | EventKind::MessageDropped(_)
+                | EventKind::TimerFired
+        )
+    }
+}
+
 /// A fact of the run that outlives event levels: what the oracle and reports are built of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Record {

@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 
 use crate::event::{Event, EventKind};
 use crate::scenario::{Act, CrashPoint, DiskFault, Selector};
-use crate::types::NodeId;
-use crate::view::Spec;
+use crate::sim::log::Told;
+use crate::types::{NodeId, Round, Time};
+use crate::view::{Meter, Spec};
 
 /// The longest sentence, in characters.
 pub const SENTENCE_CHARS_MAX: usize = 90;
@@ -97,11 +98,7 @@ pub fn sentence(spec: &Spec, node: NodeId, event: &Event, letter: Option<&str>) 
             .get(usize::from(index))
             .map_or("votes", |meter| meter.unit)
     };
-    let message = |kind: u8| {
-        spec.messages
-            .get(usize::from(kind))
-            .map_or("message", |message| message.name)
-    };
+    let message = |kind: u8| message_name(spec, kind);
     let peer = event
         .peer
         .map_or_else(String::new, |peer| format!(" {}", peer.0));
@@ -183,6 +180,11 @@ pub fn sentence(spec: &Spec, node: NodeId, event: &Event, letter: Option<&str>) 
     }
 }
 
+fn message_name(spec: &Spec, kind: u8) -> &'static str {
+    let message = spec.messages.get(usize::from(kind));
+    message.map_or("message", |message| message.name)
+}
+
 fn value_text(event: &Event, letter: Option<&str>) -> String {
     match (letter, event.value) {
         (Some(letter), _) => String::from(letter),
@@ -191,12 +193,215 @@ fn value_text(event: &Event, letter: Option<&str>) -> String {
     }
 }
 
+fn list(nodes: &[NodeId]) -> String {
+    let names: Vec<String> = nodes.iter().map(|node| format!("{}", node.0)).collect();
+    names.join(", ")
+}
+
+/// `node 1`, `nodes 1, 2`.
+fn nodes_text(nodes: &[NodeId]) -> String {
+    let plural = if nodes.len() == 1 { "" } else { "s" };
+    format!("node{plural} {}", list(nodes))
+}
+
+/// What a node was told: its name, and a sentence.
+pub(crate) fn told(spec: &Spec, node: NodeId, what: &Told) -> (&'static str, String) {
+    let who = node.0;
+    match what {
+        Told::Start => ("start", format!("Node {who} starts.")),
+        Told::Request => ("request", format!("A client asks node {who}.")),
+        Told::Fact => ("fact", format!("Node {who} sees another world.")),
+        Told::Timer(timer) => {
+            let round = timer
+                .round
+                .map_or_else(String::new, |round| format!(" of round {}", round.0));
+            let sentence = format!("Node {who}: its {} timer{round} fires.", timer.name);
+            ("timer", sentence)
+        }
+        Told::Message { from, info, .. } => {
+            let kind = message_name(spec, info.kind);
+            let sentence = format!("Node {who} receives {kind} from node {}.", from.0);
+            ("delivered", sentence)
+        }
+    }
+}
+
+/// Why an instance ended: of whose votes, or by whose word.
+pub(crate) fn because(
+    spec: &Spec,
+    (event, node): (&Event, NodeId),
+    name: &str,
+    letter: Option<&str>,
+    voters: &[NodeId],
+    from: Option<NodeId>,
+) -> String {
+    let (who, value, round) = (node.0, value_text(event, letter), event.round.0);
+    let by = from.map_or_else(|| String::from("itself"), |from| format!("node {}", from.0));
+    let unnamed = match event.have.saturating_sub(voters.len() as u64) {
+        0 => String::new(),
+        more => format!(", and {more} more that the log does not name"),
+    };
+    let what = match (event.kind, event.need) {
+        (EventKind::FastForwarded, 0) => format!("decided {value} because of the word of {by}"),
+        (EventKind::FastForwarded, _) => {
+            let count = event.have;
+            return format!(
+                "Node {who} decided {value} because of a certificate of {count} locks of round {round} from {by}."
+            );
+        }
+        (EventKind::Abandoned, 0) => {
+            format!("gave {name} up because its retries are over")
+        }
+        (EventKind::Abandoned, _) => {
+            let from = nodes_text(voters);
+            format!("gave {name} up because of withdrawals from {from}{unnamed}")
+        }
+        (_, need) => {
+            let unit = spec.meters.get(usize::from(need > 0));
+            let unit = unit.map_or("votes", |meter| meter.unit);
+            let from = nodes_text(voters);
+            format!("decided {value} because of {unit} of round {round} from {from}{unnamed}")
+        }
+    };
+    format!("Node {who} {what}.")
+}
+
+/// That an instance ended, where nothing was told of it.
+pub(crate) fn ended_unheard(node: NodeId, name: &str) -> String {
+    format!("Node {} has ended {name}.", node.0)
+}
+
+/// Where a node is: the phase, whether nothing follows it, and the round.
+pub(crate) type Place = (&'static str, bool, Round);
+
+/// That an instance has not ended at a node. `down` says that the node is, and since which step.
+pub(crate) fn open(
+    node: NodeId,
+    name: &str,
+    down: Option<Option<u64>>,
+    place: Option<Place>,
+) -> String {
+    let who = node.0;
+    let down = down.map_or_else(String::new, |step| format!(" and {}", down_text(step)));
+    match place {
+        None => format!("Node {who} has not heard of {name}{down}."),
+        Some((_, true, _)) => {
+            format!("Node {who} withdrew from {name} and has no proof of its end{down}.")
+        }
+        Some((phase, false, round)) => {
+            format!(
+                "Node {who} has not decided {name}{down}: it is {phase} in round {}.",
+                round.0
+            )
+        }
+    }
+}
+
+fn down_text(step: Option<u64>) -> String {
+    let since = step.map_or_else(String::new, |step| format!(" since step {step}"));
+    format!("is down{since}")
+}
+
+/// That nothing about an instance has reached a node.
+pub(crate) fn unheard(node: NodeId) -> String {
+    format!("Nobody's word of it has reached node {}.", node.0)
+}
+
+/// A quorum that is not reached.
+pub(crate) fn lack(spec: &Spec, node: NodeId, meter: &Meter, letter: Option<&str>) -> String {
+    let unit = spec.meters.get(usize::from(meter.kind));
+    let unit = unit.map_or("votes", |meter| meter.unit);
+    let of = letter.map_or_else(String::new, |letter| format!(" for {letter}"));
+    format!(
+        "Node {} counts {} of {} {unit}{of} in round {} (needs {}).",
+        node.0, meter.have, meter.total, meter.round.0, meter.need
+    )
+}
+
+/// That a member's vote is for another value, or for none.
+pub(crate) fn voted_otherwise(member: NodeId, letter: Option<&str>) -> String {
+    format!(
+        "Node {} voted for {}.",
+        member.0,
+        letter.unwrap_or("nothing")
+    )
+}
+
+/// That a member has not voted, and where it is.
+pub(crate) fn silent(member: NodeId, down: Option<Option<u64>>, place: Option<Place>) -> String {
+    let rest = match (down, place) {
+        (Some(step), _) => down_text(step),
+        (None, None) => String::from("has not heard of it"),
+        (None, Some((phase, _, round))) => format!("is {phase} in round {}", round.0),
+    };
+    format!("Node {} has not voted there: it {rest}.", member.0)
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is on its way.
+    InFlight {
+        /// When it arrives.
+        arrives: Time,
+    },
+    /// The schedule has not let it arrive.
+    Held,
+    /// It arrived.
+    Arrived {
+        /// In which step, the last time.
+        step: u64,
+    },
+    /// It was lost.
+    Lost {
+        /// In which step, the last time.
+        step: u64,
+        /// How often.
+        times: usize,
+    },
+    /// It was not sent.
+    NotSent,
+    /// The log does not tell.
+    NotKnown,
+}
+
+/// What became of a member's vote.
+pub(crate) fn fate(member: NodeId, node: NodeId, what: &str, fate: Fate) -> String {
+    format!(
+        "Node {}'s {what} to node {} {}.",
+        member.0,
+        node.0,
+        fate_text(fate)
+    )
+}
+
+fn fate_text(fate: Fate) -> String {
+    match fate {
+        Fate::InFlight { arrives } => {
+            format!("is on its way and arrives at {} ms", arrives.as_ms())
+        }
+        Fate::Held => String::from("is on its way: the schedule holds it back"),
+        Fate::Arrived { step } => format!("arrived in step {step} and does not count there"),
+        Fate::Lost { step, times: 1 } => format!("was lost in step {step}"),
+        Fate::Lost { step, times } => {
+            format!("was lost {times} times, last in step {step}")
+        }
+        Fate::NotSent => String::from("was not sent"),
+        Fate::NotKnown => String::from("is not accounted for: only the level full tells of losses"),
+    }
+}
+
+/// That an instance ended at a member, and what became of its proof.
+pub(crate) fn ended_there(member: NodeId, node: NodeId, step: u64, fate: Fate) -> String {
+    let (who, proof) = (member.0, fate_text(fate));
+    format!(
+        "Node {who} ended it in step {step}; its proof to node {} {proof}.",
+        node.0
+    )
+}
+
 /// What is done to a run, as a sentence without its end.
 pub fn act(act: &Act) -> String {
-    let list = |nodes: &[NodeId]| {
-        let names: Vec<String> = nodes.iter().map(|node| format!("{}", node.0)).collect();
-        names.join(", ")
-    };
     let which = |select: &Selector| {
         let mut text = select
             .kind

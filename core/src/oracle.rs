@@ -33,6 +33,8 @@ pub trait Oracle: Send + Sync {
     fn on_record(&mut self, now: Time, node: NodeId, record: &Record);
     /// A node lies from now on: what it says binds nobody.
     fn on_byzantine(&mut self, node: NodeId);
+    /// Part of the run is not heard: that something was never said proves nothing.
+    fn on_gap(&mut self) {}
     /// The verdicts so far, always in the same order.
     fn verdicts(&self) -> Vec<Verdict>;
     /// What should hold once a run has come to rest; asked only where a scenario expects it.

@@ -191,6 +191,11 @@ impl ProtocolKind {
         with_protocol!(self, P => codec::decode(reply).ok().map(|reply| P::read_reply(&reply)))
     }
 
+    /// The fact that the link to a peer came or went, encoded; `None` for a protocol that does not ask.
+    pub fn peer_fact(self, peer: NodeId, up: bool) -> Option<Vec<u8>> {
+        with_protocol!(self, P => P::peer_fact(peer, up).map(|fact| codec::encode(&fact)))
+    }
+
     /// Whether the parameters and settings of a scenario make sense for its topology.
     ///
     /// # Errors

@@ -107,6 +107,11 @@ impl Output {
         self.writes.is_empty() && self.held.is_empty()
     }
 
+    /// What is held back, for whoever compares it.
+    pub(crate) fn held(&self) -> &Released {
+        &self.held
+    }
+
     /// What may leave, once the store has proved that this step's writes, and all before them, are durable.
     ///
     /// # Panics
@@ -176,6 +181,16 @@ pub struct Outbox {
     waiting: VecDeque<Output>,
     batch: Option<WriteBatch>,
     durable: Option<Durable>,
+    commits: GroupCommits,
+}
+
+/// How well steps share commits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupCommits {
+    /// Batches that were taken to be committed.
+    pub commits: u64,
+    /// Steps that wrote; those of a batch share its commit.
+    pub steps: u64,
 }
 
 /// The most writes that are merged into one commit.
@@ -191,6 +206,7 @@ impl Outbox {
     pub fn push(&mut self, mut output: Output) -> Option<Released> {
         if !output.writes.is_empty() {
             let writes = output.writes.clone();
+            self.commits.steps += 1;
             match &mut self.batch {
                 Some(batch) => batch.merge(writes),
                 None => self.batch = Some(writes),
@@ -210,7 +226,14 @@ impl Outbox {
 
     /// The writes to commit next, merged; the caller commits them in one transaction.
     pub fn take_batch(&mut self) -> Option<WriteBatch> {
-        self.batch.take()
+        let batch = self.batch.take();
+        self.commits.commits += u64::from(batch.is_some());
+        batch
+    }
+
+    /// How many steps wrote so far, and how many commits they made.
+    pub fn group_commits(&self) -> GroupCommits {
+        self.commits
     }
 
     /// Whether the next batch is at its limit, so that the shell should commit before it handles more input.

@@ -22,7 +22,7 @@ mod text;
 
 pub use builtin::{Builtin, builtin, find};
 pub use script::{keep, script};
-pub use text::{from_toml, parse, parse_part};
+pub use text::{from_toml, parse, parse_act, parse_part};
 
 /// The most nodes that a scenario may have.
 pub const NODES_MAX: u16 = 10_000;

@@ -29,6 +29,7 @@ use crate::view::{Glance, NodeView, Spec, ViewScope};
 mod acts;
 mod disk;
 mod faulty;
+mod live;
 pub mod log;
 mod network;
 pub mod report;
@@ -38,6 +39,7 @@ pub mod timeline;
 
 use disk::Disk;
 use faulty::Lies;
+use live::Live;
 use log::Log;
 use network::{Net, Queue, What};
 
@@ -103,6 +105,8 @@ pub struct Sim {
     requests: u64,
     /// Hashes of the requests that were submitted, to tell those that come again.
     submitted: Set<[u8; 32]>,
+    /// What happens, if it happened already.
+    live: Option<Live>,
 }
 
 impl Clone for Sim {
@@ -132,6 +136,7 @@ impl Clone for Sim {
             faults: self.faults.clone(),
             requests: self.requests,
             submitted: self.submitted.clone(),
+            live: self.live.clone(),
         }
     }
 }
@@ -241,6 +246,7 @@ impl Sim {
             faults: Map::new(),
             requests: 0,
             submitted: Set::new(),
+            live: None,
         };
         for id in sim.scenario.ids() {
             let slot = Slot {
@@ -300,6 +306,11 @@ impl Sim {
         }
     }
 
+    /// How much observers hear.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
     /// Whether recovery is compared with the live state after every step; on in debug builds. Never changes the run.
     pub fn set_check_recovery(&mut self, check: bool) {
         self.check_recovery = check;
@@ -332,6 +343,9 @@ impl Sim {
 
     /// When the next step happens; `None` at the end of the run.
     pub fn next_at(&self) -> Option<Time> {
+        if let Some(live) = &self.live {
+            return live.at(self.steps);
+        }
         let is_due = |entry: &Intervention| entry.at <= At::Step(self.steps);
         if self.by_step.last().is_some_and(is_due) || self.by_hand_ahead.last().is_some_and(is_due)
         {
@@ -407,6 +421,11 @@ impl Sim {
         self.slot(node).replica.as_deref()
     }
 
+    /// What a node's disk holds, as of the last write that is durable.
+    pub fn rows(&self, node: NodeId) -> &Rows {
+        self.slot(node).disk.rows()
+    }
+
     /// A node at a glance; as last seen if it is down.
     pub fn glance(&self, node: NodeId) -> Glance {
         let slot = self.slot(node);
@@ -453,6 +472,7 @@ impl Sim {
                 info: packet.info,
             })
             .collect();
+        flights.extend(self.live.iter().flat_map(Live::flights));
         flights.sort_by_key(|flight| (flight.arrives, flight.from, flight.to));
         flights
     }
@@ -479,6 +499,11 @@ impl Sim {
     /// # Errors
     /// What is impossible.
     pub fn intervene(&mut self, act: Act) -> Result<(), String> {
+        if self.live.is_some() {
+            return Err(String::from(
+                "this run happened: nothing can be done to it any more",
+            ));
+        }
         act.check(self.scenario.nodes, self.spec())?;
         self.apply_due();
         self.by_hand.push(Intervention {
@@ -502,6 +527,9 @@ impl Sim {
 
     /// One step; `None` at the end of the run.
     pub fn step(&mut self) -> Option<Stepped> {
+        if self.live.is_some() {
+            return self.play();
+        }
         self.apply_due();
         loop {
             self.next_at()?;

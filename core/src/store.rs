@@ -137,6 +137,13 @@ pub struct Durable {
     pub(crate) number: u64,
 }
 
+impl Durable {
+    /// The last batch that it proves durable, from 1 in each life.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 /// All rows of a node's store, in memory: what recovery reads, and the simulator's disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows(Map<TableId, Map<RowKey, Arc<[u8]>>>);

@@ -93,6 +93,8 @@ pub struct MeterKind {
     pub name: &'static str,
     /// The unit, in the plural.
     pub unit: &'static str,
+    /// The kinds of message that cast a vote on it, by index.
+    pub messages: &'static [u8],
 }
 
 /// A node at a glance.
@@ -164,6 +166,8 @@ pub struct InstanceView {
 pub struct Meter {
     /// Index into `Spec::meters`.
     pub kind: u8,
+    /// The round whose votes it counts.
+    pub round: Round,
     /// The value that leads it.
     pub value: Option<Hash32>,
     /// Weight counted for that value.
@@ -213,6 +217,9 @@ pub struct Choice {
     /// What distinguishes it, in a few words.
     pub detail: String,
 }
+
+/// The field of an instance that says what must come from outside before this node can do its part; absent if nothing.
+pub const WAITS_FOR: &str = "waits for";
 
 /// A named fact, as text for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,6 +1,7 @@
 //! The commands, their options, and which module answers each.
 
-use clap::{Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::Outcome;
 use crate::terminal::{Ink, Screen};
@@ -9,13 +10,18 @@ use crate::{cluster, init, node, serve, status, submit};
 mod check;
 pub(crate) mod choose;
 mod completions;
+mod examples;
 mod explore;
+pub(crate) mod fault;
 mod museum;
 mod replay;
 mod scenarios;
 mod sim;
+mod soak;
+mod store;
 mod story;
 mod sweep;
+mod why;
 
 /// A testbed for consensus protocols: simulate them, check them, run them.
 #[derive(Debug, Parser)]
@@ -40,10 +46,12 @@ enum Command {
     Sim(sim::SimArgs),
     /// List the built-in scenarios
     Scenarios(scenarios::ScenariosArgs),
-    /// Run a recorded trace again and compare
+    /// Run a trace, or what live nodes recorded, again and compare
     Replay(replay::ReplayArgs),
     /// Run many seeds on all cores
     Sweep(sweep::SweepArgs),
+    /// Run a day of virtual time under faults, and watch that what nodes keep stays bounded
+    Soak(soak::SoakArgs),
     /// Search every schedule of a scenario, or of a model from the textbook
     Check(check::CheckArgs),
     /// The flaws of the source documents, each with a schedule that shows it
@@ -58,12 +66,31 @@ enum Command {
     Cluster(cluster::ClusterArgs),
     /// Ask a running cluster to decide something, and wait for it
     Submit(submit::SubmitArgs),
+    /// Cut or slow the network of a running cluster
+    Fault(fault::FaultArgs),
+    /// Kill, pause and cut the nodes of a real cluster at random, and judge it from outside
+    Chaos(cluster::chaos::ChaosArgs),
     /// Show what the nodes of a running cluster are doing
     Status(status::StatusArgs),
+    /// Look into a node's store: verify it, or print what it holds
+    Store(store::StoreArgs),
     /// Serve the page
     Serve(serve::ServeArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+}
+
+/// The command line as it is shown: with examples.
+pub(crate) fn command() -> clap::Command {
+    examples::with_examples(Cli::command())
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// What is wrong with it; or help and version, which are answers.
+pub(crate) fn parse() -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches(&command().try_get_matches()?)
 }
 
 /// Answers the command line.
@@ -76,6 +103,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Scenarios(args) => scenarios::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Museum(args) => museum::run(&args),
         Command::Keygen(args) => init::keygen(&args),
@@ -83,7 +111,10 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Node(args) => node::run(&args),
         Command::Cluster(args) => cluster::run(&args),
         Command::Submit(args) => submit::run(&args),
+        Command::Fault(args) => fault::run(&args),
+        Command::Chaos(args) => cluster::chaos::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Store(args) => store::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
@@ -99,7 +130,29 @@ pub(crate) fn in_one_line(error: &clap::Error) -> String {
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    words.join(" ")
+    match variable_of(error) {
+        Some(variable) => format!("{} (from {variable} in the environment)", words.join(" ")),
+        None => words.join(" "),
+    }
+}
+
+/// The variable of the environment that is to blame: nobody sees it on the command line.
+fn variable_of(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let mut command = command();
+    command.build();
+    let options = command
+        .get_subcommands()
+        .flat_map(clap::Command::get_arguments);
+    let of_environment = options
+        .filter(|known| known.to_string() == *option)
+        .find_map(clap::Arg::get_env)
+        .filter(|variable| std::env::var_os(variable).is_some())?;
+    let long = option.split(' ').next().unwrap_or_default();
+    let is_given = std::env::args().any(|word| word.split('=').next() == Some(long));
+    (!is_given).then(|| of_environment.to_string_lossy().into_owned())
 }
 
 /// Three commands to try.
@@ -132,11 +185,10 @@ fn introduce() -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed_and_its_errors_are_one_line() {
-        Cli::command().debug_assert();
+        command().debug_assert();
         let cases: [(&[&str], &str); 4] = [
             (
                 &["sim", "--protocol", "two"],

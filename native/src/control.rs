@@ -3,6 +3,9 @@
 //! ```text
 //! POST /v1/submit  { "request": "event = \"withdraw-1\"\namount = 25", "wait_ms": 10000 }  -> Submitted
 //! GET  /v1/status                                                                        -> NodeReport
+//! GET  /v1/faults                                                                        -> FaultState
+//! POST /v1/faults  do = "partition", groups = [[1, 2], [3]], as TOML or JSON             -> FaultState
+//! PUT  /v1/faults  FaultState: takes the place of an older one                           -> FaultState
 //! ```
 //!
 //! Every request carries the token of the control file, which is made anew at each start and readable by its owner only.
@@ -31,6 +34,7 @@ use tokio::task::JoinHandle;
 use crate::config::NodeConfig;
 use crate::failure::{Failure, io_words};
 use crate::init::entropy;
+use crate::net::faults::{FaultState, Faults};
 use crate::node::{Answer, Input};
 use crate::store::create_private;
 
@@ -108,6 +112,7 @@ struct Shared {
     /// The names by which the API may be called.
     hosts: [String; 2],
     submits: Semaphore,
+    faults: Option<Arc<Faults>>,
 }
 
 /// Starts the API and leaves its address and token in the control file.
@@ -118,6 +123,7 @@ pub(crate) async fn start(
     address: SocketAddr,
     config: &NodeConfig,
     inbox: mpsc::Sender<Input>,
+    faults: Option<Arc<Faults>>,
 ) -> Result<Control, Failure> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::Input(format!(
@@ -142,10 +148,15 @@ pub(crate) async fn start(
         token,
         hosts: [format!("127.0.0.1:{port}"), format!("localhost:{port}")],
         submits: Semaphore::new(SUBMITS_MAX),
+        faults,
     });
     let router = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/submit", post(submit))
+        .route(
+            "/v1/faults",
+            get(in_force).post(break_network).put(replace_faults),
+        )
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(shared.clone(), admit))
         .with_state(shared);
@@ -225,6 +236,48 @@ async fn status(State(shared): State<Arc<Shared>>) -> Response {
     match report.await {
         Ok(report) => Json(report).into_response(),
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"),
+    }
+}
+
+async fn in_force(State(shared): State<Arc<Shared>>) -> Response {
+    match &shared.faults {
+        Some(faults) => Json(faults.state()).into_response(),
+        None => refuse(StatusCode::FORBIDDEN, TAKES_NO_FAULTS),
+    }
+}
+
+const TAKES_NO_FAULTS: &str = "this node takes no faults; those that `phaselab cluster` starts do";
+
+async fn break_network(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let Some(faults) = &shared.faults else {
+        return refuse(StatusCode::FORBIDDEN, TAKES_NO_FAULTS);
+    };
+    let form = headers.get(header::CONTENT_TYPE);
+    let is_json = form.is_some_and(|form| form.as_bytes().starts_with(b"application/json"));
+    match faults.apply(&body, is_json) {
+        Ok(()) => Json(faults.state()).into_response(),
+        Err(why) => refuse(StatusCode::BAD_REQUEST, why),
+    }
+}
+
+async fn replace_faults(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Json<FaultState>, JsonRejection>,
+) -> Response {
+    let Some(faults) = &shared.faults else {
+        return refuse(StatusCode::FORBIDDEN, TAKES_NO_FAULTS);
+    };
+    let replaced = match body {
+        Ok(Json(state)) => faults.replace(&state),
+        Err(error) => Err(error.body_text()),
+    };
+    match replaced {
+        Ok(()) => Json(faults.state()).into_response(),
+        Err(why) => refuse(StatusCode::BAD_REQUEST, why),
     }
 }
 
@@ -325,6 +378,7 @@ mod tests {
             token: "secret".to_owned(),
             hosts: ["127.0.0.1:4701".to_owned(), "localhost:4701".to_owned()],
             submits: Semaphore::new(1),
+            faults: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Frames on a byte stream: a length in four little-endian bytes, then so many bytes.
 
 use std::io::{Error, ErrorKind, Result};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -14,10 +15,43 @@ pub(crate) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     bytes_max: usize,
 ) -> Result<Option<Vec<u8>>> {
-    let mut head = [0; 4];
-    if stream.read(&mut head[..1]).await? == 0 {
-        return Ok(None);
+    match first_byte(stream).await? {
+        Some(byte) => rest(stream, byte, bytes_max).await.map(Some),
+        None => Ok(None),
     }
+}
+
+/// Reads a frame of someone who may be in no hurry: once begun, a frame must end in time.
+///
+/// # Errors
+/// `TimedOut` if it does not; otherwise as [`read`].
+pub(crate) async fn read_within(
+    stream: &mut (impl AsyncRead + Unpin),
+    bytes_max: usize,
+    within: Duration,
+) -> Result<Option<Vec<u8>>> {
+    let Some(byte) = first_byte(stream).await? else {
+        return Ok(None);
+    };
+    let read = tokio::time::timeout(within, rest(stream, byte, bytes_max)).await;
+    match read {
+        Ok(read) => read.map(Some),
+        Err(_) => Err(Error::new(ErrorKind::TimedOut, "a frame that does not end")),
+    }
+}
+
+async fn first_byte(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<u8>> {
+    let mut byte = [0];
+    let read = stream.read(&mut byte).await?;
+    Ok((read == 1).then_some(byte[0]))
+}
+
+async fn rest(
+    stream: &mut (impl AsyncRead + Unpin),
+    first: u8,
+    bytes_max: usize,
+) -> Result<Vec<u8>> {
+    let mut head = [first, 0, 0, 0];
     stream.read_exact(&mut head[1..]).await?;
     let length = u32::from_le_bytes(head) as usize;
     if length > bytes_max {
@@ -31,7 +65,7 @@ pub(crate) async fn read(
     if bytes.len() < length {
         return Err(ErrorKind::UnexpectedEof.into());
     }
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// Writes a frame.
@@ -50,6 +84,18 @@ const READ_AHEAD_BYTES: usize = 16 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_frame_that_does_not_end_is_given_up() {
+        let (mut near, mut far) = tokio::io::duplex(64);
+        write(&mut near, b"whole").await.unwrap();
+        near.write_all(&[9, 0]).await.unwrap();
+        let soon = Duration::from_millis(20);
+        let whole = read_within(&mut far, 8, soon).await.unwrap();
+        assert_eq!(whole.as_deref(), Some(&b"whole"[..]));
+        let error = read_within(&mut far, 8, soon).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
 
     #[tokio::test]
     async fn frames_come_back_and_a_bad_length_is_refused() {

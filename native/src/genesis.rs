@@ -197,6 +197,8 @@ pub(crate) fn section_name(protocol: ProtocolKind) -> String {
 pub(crate) struct Sample {
     /// A request, as TOML.
     pub(crate) request: &'static str,
+    /// What a long run needs other than by default.
+    pub(crate) soak: Soak,
     /// The phase in which it ends well.
     pub(crate) end: &'static str,
     /// Its parameters with their defaults, as `init` writes them.
@@ -205,6 +207,15 @@ pub(crate) struct Sample {
     nodes_min: u16,
     /// What fewer nodes need instead of one line of the sections.
     few: &'static str,
+}
+
+/// Parameters of a run that goes on for hours, as the bodies of two sections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Soak {
+    /// Of the protocol.
+    pub(crate) config: &'static str,
+    /// Of the world outside.
+    pub(crate) environment: &'static str,
 }
 
 impl Sample {
@@ -219,6 +230,10 @@ pub(crate) fn sample(protocol: ProtocolKind) -> Sample {
     match protocol {
         ProtocolKind::TwoPhase => Sample {
             request: "event = \"withdraw-1\"\namount = 25\n",
+            soak: Soak {
+                config: "gc_after_ms = 600000\n",
+                environment: "utxos = 100\namount = 10000000\nblocks_per_second = 100\n",
+            },
             end: "completed",
             sections: TWO_PHASE,
             nodes_min: 2,
@@ -245,7 +260,7 @@ jitter_ms = 250
 # The chain outside, simulated; only its host reads this, and it is not hashed.
 [chain]
 delay_ms = 100                      # until a reported transaction is included
-utxos = 200                         # outputs that the group owns at first
+utxos = 1000                        # outputs that the group owns at first; an event spends one or more
 amount = 1000                       # what each holds
 blocks_per_second = 100             # change can be spent again after 3 s, at a depth of 300
 ";

@@ -1,19 +1,28 @@
 //! `phaselab keygen` and `phaselab init`: stores with fresh keys, and the files of a cluster.
+//!
+//! A cluster is of one machine (`--nodes`), of several with all keys made here (`--host`), or of several that keep their
+//! own (`--member`): each makes its store with `keygen`, and only public keys are brought together.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use phaselab_core::crypto::{Crypto, Member, Signer};
+use phaselab_core::crypto::{Crypto, Member, PublicKey, Signer};
 use phaselab_core::protocol::ProtocolKind;
-use phaselab_core::types::{GroupId, Hash32, NodeId};
+use phaselab_core::types::{GroupId, Hash32};
 
 use crate::cli::choose::protocol;
 use crate::failure::{Failure, Outcome, io_words};
 use crate::genesis;
 use crate::store::{Store, create_private};
 use crate::terminal::Screen;
+
+mod next;
+mod place;
+mod ports;
+mod text;
+
+use place::{HostText, MemberText, Plan};
 
 /// Options of `keygen`.
 #[derive(Debug, Args)]
@@ -28,15 +37,37 @@ pub(crate) struct KeygenArgs {
 pub(crate) struct InitArgs {
     /// Which protocol the cluster runs
     #[arg(long, value_name = "P", value_parser = protocol, default_value = "two-phase")]
-    pub(crate) protocol: ProtocolKind,
-    /// How many nodes
+    protocol: ProtocolKind,
+    /// How many nodes on this machine
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=NODES_MAX))]
-    pub(crate) nodes: u16,
+    nodes: u16,
+    /// A member on another machine, where the others reach it; once for each. Its store is made here, to be moved there
+    #[arg(long = "host", value_name = "IP[:PORT]", value_parser = HostText::parse, conflicts_with = "nodes")]
+    hosts: Vec<HostText>,
+    /// A member that has its store already, with the public key that keygen printed there; once for each
+    #[arg(long = "member", value_name = "IP[:PORT]=KEY", value_parser = MemberText::parse, conflicts_with_all = ["nodes", "hosts"])]
+    members: Vec<MemberText>,
     /// The folder to write to
     #[arg(long, value_name = "DIR", default_value = DIR_DEFAULT)]
-    pub(crate) dir: PathBuf,
-    /// Node k listens at this port + k - 1; 0 takes free ones
+    dir: PathBuf,
+    /// Node k listens at this port + k - 1; 0 takes free ones. Members of their own machines all listen at this port
     #[arg(long, value_name = "PORT", default_value_t = BASE_PORT)]
+    base_port: u16,
+    /// Node k serves /metrics and /healthz at this port + k - 1 of the loopback; 0 takes free ones
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
+}
+
+/// A cluster on one machine.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalCluster {
+    /// What it runs.
+    pub(crate) protocol: ProtocolKind,
+    /// How many nodes.
+    pub(crate) nodes: u16,
+    /// Its folder.
+    pub(crate) dir: PathBuf,
+    /// The port of node 1; 0 takes free ones.
     pub(crate) base_port: u16,
 }
 
@@ -46,8 +77,6 @@ pub(crate) const DIR_DEFAULT: &str = "phaselab-cluster";
 pub(crate) const BASE_PORT: u16 = 4701;
 /// The most nodes that one machine is asked to run as processes.
 const NODES_MAX: i64 = 64;
-/// The port of the world outside beside the default ports: above those of [`NODES_MAX`] nodes.
-const CHAIN_PORT: u16 = 4799;
 
 /// Creates one store.
 pub(crate) fn keygen(args: &KeygenArgs) -> Outcome {
@@ -56,19 +85,17 @@ pub(crate) fn keygen(args: &KeygenArgs) -> Outcome {
     Ok(())
 }
 
-/// Writes a cluster's files.
+/// Writes a cluster's files, and says what comes next.
 pub(crate) fn run(args: &InitArgs) -> Outcome {
-    write_cluster(args)?;
-    let mut screen = Screen::stdout();
-    let dir = args.dir.display();
-    screen.line(&format!(
-        "{dir}: genesis, and configuration and store of {} nodes",
-        args.nodes
-    ));
-    screen.line(&format!(
-        "start each in a terminal of its own: phaselab node --config {dir}/node-1.toml"
-    ));
-    screen.line(&format!("or all at once: phaselab cluster --dir {dir}"));
+    let plan = if !args.members.is_empty() {
+        Plan::of_members(&args.members, args.base_port, args.metrics_port)?
+    } else if !args.hosts.is_empty() {
+        Plan::of_hosts(&args.hosts, args.base_port, args.metrics_port)?
+    } else {
+        Plan::local(args.nodes, args.base_port, args.metrics_port)?
+    };
+    write(&plan, args.protocol, &args.dir)?;
+    next::say(&plan, &args.dir);
     Ok(())
 }
 
@@ -76,8 +103,12 @@ pub(crate) fn run(args: &InitArgs) -> Outcome {
 ///
 /// # Errors
 /// If a file of a cluster is there already, or a file cannot be written.
-pub(crate) fn write_cluster(args: &InitArgs) -> Result<(), Failure> {
-    let dir = &args.dir;
+pub(crate) fn write_cluster(cluster: &LocalCluster) -> Outcome {
+    let plan = Plan::local(cluster.nodes, cluster.base_port, None)?;
+    write(&plan, cluster.protocol, &cluster.dir)
+}
+
+fn write(plan: &Plan, protocol: ProtocolKind, dir: &Path) -> Outcome {
     std::fs::create_dir_all(dir).map_err(|error| Failure::in_file(dir, io_words(&error)))?;
     let genesis_path = dir.join("genesis.toml");
     let is_taken = genesis_path.exists() || crate::config::in_folder(dir).is_ok();
@@ -87,115 +118,29 @@ pub(crate) fn write_cluster(args: &InitArgs) -> Result<(), Failure> {
             "a cluster is here already, and its keys and votes are not overwritten; choose another --dir",
         ));
     }
-    let ports = ports(args.nodes, args.base_port)?;
     let mut members = Vec::new();
-    for id in (1..=args.nodes).map(NodeId) {
-        let key = create_store(&dir.join(format!("node-{}.redb", id.0)))?;
+    for place in &plan.places {
+        let key = match place.key {
+            Some(key) => key,
+            None => create_store(&dir.join(place.store_name()))?,
+        };
         members.push(Member {
-            id,
+            id: place.id,
             group: GroupId(0),
             key,
         });
     }
-    for member in &members {
-        let path = dir.join(format!("node-{}.toml", member.id.0));
-        write_new(&path, &node_text(member.id, args.protocol, &ports))?;
+    for place in &plan.places {
+        let path = dir.join(place.config_name());
+        write_new(&path, &text::of_node(place, plan, protocol))?;
     }
     // Random, so that two clusters in the same place never take one another's votes for their own.
     let name = format!("phaselab-{}", &Hash32(entropy()?).to_string()[..16]);
     // Last: a folder with a genesis is complete.
-    write_new(
-        &genesis_path,
-        &genesis::text(args.protocol, &name, &members),
-    )
+    write_new(&genesis_path, &genesis::text(protocol, &name, &members))
 }
 
-fn node_text(id: NodeId, protocol: ProtocolKind, ports: &Ports) -> String {
-    let address =
-        |id: NodeId| SocketAddr::from((Ipv4Addr::LOCALHOST, ports.nodes[usize::from(id.0) - 1]));
-    let mut text = format!(
-        "# Node {number} of a {protocol} cluster. Paths are relative to this file.\n\
-         id = {number}\n\
-         genesis = \"genesis.toml\"\n\
-         # Its key and its votes, together.\n\
-         store = \"node-{number}.redb\"\n\
-         # QUIC over UDP; the control API takes the same port of the loopback over TCP.\n\
-         listen = \"{listen}\"\n\
-         \n\
-         # The world outside, simulated. One node hosts it, unless `phaselab cluster` does.\n\
-         [chain]\n\
-         host = {host}\n\
-         address = \"127.0.0.1:{chain}\"\n",
-        number = id.0,
-        protocol = protocol.name(),
-        listen = address(id),
-        host = id == NodeId(1),
-        chain = ports.chain,
-    );
-    for peer in (1..=ports.nodes.len() as u16)
-        .map(NodeId)
-        .filter(|peer| *peer != id)
-    {
-        text.push_str(&format!(
-            "\n[[peer]]\nid = {}\naddress = \"{}\"\n",
-            peer.0,
-            address(peer)
-        ));
-    }
-    text
-}
-
-struct Ports {
-    nodes: Vec<u16>,
-    chain: u16,
-}
-
-/// The ports of a cluster: from `base` upwards, or free ones of the system's choice.
-fn ports(nodes: u16, base: u16) -> Result<Ports, Failure> {
-    if base == 0 {
-        let mut free = free_ports(usize::from(nodes) + 1)?;
-        let chain = free.pop().expect("one more than nodes");
-        return Ok(Ports { nodes: free, chain });
-    }
-    let last = base
-        .checked_add(nodes - 1)
-        .filter(|last| *last < u16::MAX)
-        .ok_or_else(|| {
-            Failure::Input(format!(
-                "--base-port {base}: {nodes} nodes do not fit below 65535"
-            ))
-        })?;
-    let chain = if base == BASE_PORT {
-        CHAIN_PORT
-    } else {
-        last + 1
-    };
-    Ok(Ports {
-        nodes: (base..=last).collect(),
-        chain,
-    })
-}
-
-/// Ports that are free over UDP and TCP alike at this moment, below those that systems give to outgoing connections.
-fn free_ports(count: usize) -> Result<Vec<u16>, Failure> {
-    const RANGE: std::ops::Range<u16> = 20_000..32_000;
-    let random = entropy()?;
-    let first = u16::from_le_bytes([random[0], random[1]]) % RANGE.len() as u16;
-    let candidates =
-        (0..RANGE.len() as u16).map(|step| RANGE.start + (first + step) % RANGE.len() as u16);
-    let is_free = |port: &u16| {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, *port));
-        udp.is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
-    };
-    let free: Vec<u16> = candidates.filter(is_free).take(count).collect();
-    if free.len() == count {
-        Ok(free)
-    } else {
-        Err(Failure::Failed("there are no free ports".to_owned()))
-    }
-}
-
-fn create_store(path: &Path) -> Result<phaselab_core::crypto::PublicKey, Failure> {
+fn create_store(path: &Path) -> Result<PublicKey, Failure> {
     let secret = entropy()?;
     Store::create(path, &secret).map_err(|error| Failure::Input(error.to_string()))?;
     Ok(Signer::from_seed(Crypto::Ed25519, &secret).public())
@@ -212,7 +157,7 @@ pub(crate) fn entropy() -> Result<[u8; 32], Failure> {
     Ok(bytes)
 }
 
-fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+fn write_new(path: &Path, text: &str) -> Outcome {
     let written = create_private(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| Failure::in_file(path, io_words(&error)))
 }
@@ -222,9 +167,10 @@ mod tests {
     use super::*;
     use crate::config::{NodeConfig, in_folder};
     use crate::testing::scratch;
+    use phaselab_core::types::NodeId;
 
-    fn args(dir: &Path) -> InitArgs {
-        InitArgs {
+    fn args(dir: &Path) -> LocalCluster {
+        LocalCluster {
             protocol: ProtocolKind::TwoPhase,
             nodes: 3,
             dir: dir.to_owned(),
@@ -286,11 +232,25 @@ mod tests {
             ),
             ("genesis.toml", "other.toml", "other.toml does not exist"),
             (
-                "127.0.0.1:4799",
-                "10.0.0.1:4799",
-                "expected one of the loopback",
+                "127.0.0.1:4702",
+                "here",
+                "\"here\": expected an IP address with a port, such as 127.0.0.1:4701",
             ),
-            ("127.0.0.1:4702", "here", "invalid socket address"),
+            (
+                "# [metrics]\n# listen = \"127.0.0.1:9102\"",
+                "[metrics]\nlisten = 9102",
+                "expected a string",
+            ),
+            (
+                "# [metrics]",
+                "[log]\nfilter = \"loud\"",
+                "filter = \"loud\": expected error, warn, info",
+            ),
+            (
+                "# [metrics]",
+                "[log]\nformat = \"xml\"",
+                "expected `text` or `json`",
+            ),
         ];
         for (from, to, expected) in cases {
             std::fs::write(&path, good.replacen(from, to, 1)).unwrap();
@@ -301,23 +261,5 @@ mod tests {
                 "{error}"
             );
         }
-    }
-
-    #[test]
-    fn ports_do_not_overlap() {
-        let fixed = ports(64, BASE_PORT).unwrap();
-        assert_eq!(
-            (fixed.nodes[0], fixed.nodes[63], fixed.chain),
-            (4701, 4764, 4799)
-        );
-        let other = ports(3, 9000).unwrap();
-        assert_eq!((other.nodes, other.chain), (vec![9000, 9001, 9002], 9003));
-        assert!(ports(64, 65500).is_err());
-        let free = ports(5, 0).unwrap();
-        let mut all = free.nodes.clone();
-        all.push(free.chain);
-        all.sort_unstable();
-        all.dedup();
-        assert_eq!(all.len(), 6);
     }
 }

@@ -4,18 +4,18 @@
 //! cli/         sim, scenarios, replay, sweep, completions: the core's simulator, and words for what it did
 //! init keygen  genesis, configuration files and stores with keys
 //! node         the event loop: network, control, chain and timers -> Replica -> Outbox -> store -> what may leave
-//!   |- store   redb: the tables, and the key beside them
-//!   |- net     iroh: one QUIC endpoint whose identity is the node's key
+//!   |- store   redb: the tables, and the key beside them; `phaselab store` looks into it
+//!   |- net     iroh: one QUIC endpoint whose identity is the node's key; or the gateway of a hybrid cluster
 //!   |- chain   the world outside, hosted once per cluster, over TCP on the loopback
 //!   |- control submit and status over HTTP on the loopback
+//!   |- recording what happened to it, for `phaselab replay`
 //! cluster      starts nodes as child processes, and leaves none behind
-//! submit status serve
+//! serve        the page, and the lobby and gateway of a hybrid cluster: browser tabs and terminals in one
+//! submit status
 //! ```
 
 use std::io::Write;
 use std::process::ExitCode;
-
-use clap::Parser;
 
 mod chain;
 mod cli;
@@ -23,14 +23,18 @@ mod client;
 mod cluster;
 mod config;
 mod control;
+mod entry;
 mod failure;
 mod frame;
 mod genesis;
+mod health;
 mod init;
 mod log;
+mod metrics;
 mod net;
 mod node;
 mod panics;
+mod recording;
 mod serve;
 mod signals;
 mod status;
@@ -41,7 +45,7 @@ mod terminal;
 mod testing;
 
 fn main() -> ExitCode {
-    let cli = match cli::Cli::try_parse() {
+    let cli = match cli::parse() {
         Ok(cli) => cli,
         // Help and version are answers; everything else is wrong input, told in one line like all of it.
         Err(answer) if !answer.use_stderr() => {

@@ -10,45 +10,75 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use phaselab_core::crypto::{Crypto, Signer};
+use phaselab_core::event::Event;
+use phaselab_core::gateway::Invite;
 use phaselab_core::protocol::ReplyView;
 use phaselab_core::replica::Replica;
-use phaselab_core::types::{ClientId, NodeId};
+use phaselab_core::types::{ClientId, NodeId, Time};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, Overrides};
 use crate::failure::{Failure, Outcome};
-use crate::log::{self, LogArgs};
+use crate::init::entropy;
+use crate::metrics::{Sample, listener};
+use crate::net::faults::Faults;
+use crate::net::gateway::{Gateway, GatewayAddress, Member};
 use crate::net::{Bound, Net, NetConfig};
-use crate::store::Store;
+use crate::recording::Recorder;
+use crate::serve::lobby::parse_invite;
+use crate::store::{Store, StoreError};
 use crate::terminal::Screen;
-use crate::{chain, control, signals};
+use crate::{chain, control, log, signals};
 
 mod event_loop;
+mod join;
 pub(crate) mod report;
+mod watch;
 
 use event_loop::{EventLoop, Outside};
-pub(crate) use report::NodeReport;
+pub(crate) use report::{ChainReport, NodeReport};
+use watch::{Seen, Watch};
 
 /// Options of `node`.
 #[derive(Debug, Args)]
 pub(crate) struct NodeArgs {
     /// The node's configuration, as `phaselab init` writes it
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Listen at this port instead of the configured one; 0 takes a free one
-    #[arg(long, value_name = "P")]
-    port: Option<u16>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PHASELAB_CONFIG",
+        required_unless_present = "join"
+    )]
+    config: Option<PathBuf>,
+    /// Join the lobby of a hybrid cluster: the address that `phaselab serve --lobby` printed
+    #[arg(long, value_name = "URL", requires = "invite")]
+    join: Option<GatewayAddress>,
+    /// The invite to join with, good once
+    #[arg(long, value_name = "HEX", requires = "join", value_parser = parse_invite)]
+    invite: Option<Invite>,
+    /// The folder of a node that joins: its key, its votes and its configuration
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "join",
+        default_value = "phaselab-node"
+    )]
+    dir: PathBuf,
+    #[command(flatten)]
+    instead: Overrides,
     /// Refuse to start unless the configuration is of this member
     #[arg(long, value_name = "N")]
     validator_id: Option<u16>,
     /// The member's weight, for protocols that weigh votes; at least 1
     #[arg(long, value_name = "C", value_parser = clap::value_parser!(u64).range(1..))]
     collateral: Option<u64>,
-    #[command(flatten)]
-    log: LogArgs,
     /// Stop when standard input is closed, as when the process that started this one is gone
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
+    /// Take faults of the network through the control API, as `phaselab cluster` and tests need it
+    #[arg(long, hide = true)]
+    allow_faults: bool,
     /// Someone else hosts the world outside
     #[arg(long, hide = true)]
     no_chain_host: bool,
@@ -64,6 +94,13 @@ pub(crate) enum Input {
         /// The packet, unopened.
         bytes: Vec<u8>,
     },
+    /// A peer's connection came or went.
+    Peer {
+        /// Whose.
+        peer: NodeId,
+        /// Which of the two.
+        up: bool,
+    },
     /// A client asks; each reply goes to it.
     Submit {
         /// Who.
@@ -75,8 +112,12 @@ pub(crate) enum Input {
         /// Where replies go.
         replies: mpsc::Sender<Answer>,
     },
+    /// An observer wants to draw the node.
+    Look(oneshot::Sender<Seen>),
     /// Someone wants to see the node.
     Status(oneshot::Sender<NodeReport>),
+    /// Someone wants what it counts and holds.
+    Measure(oneshot::Sender<Sample>),
     /// The world outside pushes a fact.
     Fact(Vec<u8>),
     /// The link to the world outside came or went.
@@ -102,10 +143,26 @@ const GREETING_WAIT: Duration = Duration::from_secs(3);
 
 /// Runs a node until it is asked to stop.
 pub(crate) fn run(args: &NodeArgs) -> Outcome {
-    log::start(&args.log);
-    let config = NodeConfig::load(&args.config)?;
+    if args.until_stdin_closes {
+        signals::wake_when_parent_dies();
+    }
+    let runtime = runtime()?;
+    let path = match (&args.join, &args.invite, &args.config) {
+        (Some(address), Some(invite), _) => runtime.block_on(async {
+            tokio::select! {
+                joined = join::join(address, invite, &args.dir) => joined.map(Some),
+                () = stop_signal(args.until_stdin_closes) => Ok(None),
+            }
+        })?,
+        (_, _, path) => path.clone(),
+    };
+    // Asked to stop in the lobby.
+    let Some(path) = path else { return Ok(()) };
+    let config = NodeConfig::load_with(&path, &args.instead)?;
     check_overrides(args, &config)?;
-    runtime()?.block_on(run_node(args, config))
+    log::start(&config.log);
+    log::speak_as(config.id);
+    runtime.block_on(run_node(args, config))
 }
 
 /// The runtime of commands that use the network.
@@ -132,19 +189,22 @@ fn check_overrides(args: &NodeArgs, config: &NodeConfig) -> Outcome {
 }
 
 async fn run_node(args: &NodeArgs, config: NodeConfig) -> Outcome {
-    let wrong_store = |error: crate::store::StoreError| Failure::Input(error.to_string());
+    signals::outlive_file_limits();
+    let wrong_store = |error: StoreError| match error.is_of_disk() {
+        true => Failure::Failed(error.to_string()),
+        false => Failure::Input(error.to_string()),
+    };
     let store = Store::open(&config.store, config.genesis.protocol).map_err(wrong_store)?;
     let secret = store.secret().map_err(wrong_store)?;
     let rows = store.rows().map_err(wrong_store)?;
     let genesis = &config.genesis;
     // Built first, so that a wrong genesis or key binds no store.
-    let replica = config.replica(&secret, &rows)?;
+    let recorder = Recorder::new(&config.recording);
+    let signer = recorder.witness(Signer::from_seed(Crypto::Ed25519, &secret));
+    let seed = entropy()?;
+    let replica = config.replica_of(signer, &rows, seed)?;
     store.bind(&genesis.genesis.hash()).map_err(wrong_store)?;
 
-    let mut listen = config.listen;
-    if let Some(port) = args.port {
-        listen.set_port(port);
-    }
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
     let members = genesis
         .genesis
@@ -159,15 +219,30 @@ async fn run_node(args: &NodeArgs, config: NodeConfig) -> Outcome {
             )
         })
         .collect();
+    let faults = match args.allow_faults {
+        true => Some(Arc::new(Faults::new(
+            config.id,
+            genesis.ids(),
+            genesis.protocol,
+            u64::from_le_bytes(entropy()?[..8].try_into().expect("eight bytes")),
+        ))),
+        false => None,
+    };
     let net_config = NetConfig {
         secret,
-        listen,
+        listen: config.listen,
         members,
+        options: config.network.clone(),
+        faults: faults.clone(),
     };
     let bound = Bound::bind(&net_config).await?;
     let listening = bound.listening();
-    let around = start_around(args, &config, listening, replica.as_ref(), &inbox).await;
-    let Around { control, host } = match around {
+    let around = start_around(args, &config, listening, replica.as_ref(), &inbox, faults).await;
+    let Around {
+        control,
+        host,
+        metrics,
+    } = match around {
         Ok(around) => around,
         Err(failure) => {
             bound.close().await;
@@ -180,19 +255,38 @@ async fn run_node(args: &NodeArgs, config: NodeConfig) -> Outcome {
             chain.address,
             genesis.genesis.hash(),
             config.id,
+            Signer::from_seed(Crypto::Ed25519, &secret),
             inbox.clone(),
         )
     });
 
+    // Before anybody is told that it runs.
+    let stop = stop_signal(args.until_stdin_closes);
     let mut screen = Screen::stdout();
     screen.line(&format!(
         "node {}  pid {}  {listening}  ready",
         config.id.0,
         std::process::id()
     ));
+    let gateway = config.gateway.clone().map(|address| {
+        let member = Member {
+            address,
+            node: config.id,
+            genesis: genesis.genesis.hash(),
+            signer: Signer::from_seed(Crypto::Ed25519, &secret),
+        };
+        Arc::new(Gateway::start(member, inbox.clone()))
+    });
+    let watch = gateway.clone().map(|gateway| {
+        let watch = Arc::new(Watch::default());
+        tokio::spawn(watch.clone().report(config.id.0, gateway, inbox.clone()));
+        watch
+    });
     let outside = Wires {
         net: net.clone(),
         reports,
+        gateway,
+        watch,
     };
     let event_loop = EventLoop::new(
         replica,
@@ -200,9 +294,18 @@ async fn run_node(args: &NodeArgs, config: NodeConfig) -> Outcome {
         Arc::new(store),
         outside,
         genesis.protocol,
-    );
+    )
+    .recorded(|replica, started| recorder.start(&config, replica, &rows, seed, started));
+    drop(rows);
+    let _metrics = metrics.map(|bound| {
+        screen.line(&format!(
+            "node {}  metrics http://{}/metrics",
+            config.id.0,
+            bound.address()
+        ));
+        bound.start(event_loop.metrics(), inbox.clone(), config.store.clone())
+    });
     greet(inbox, event_loop.recovered());
-    let stop = stop_signal(args.until_stdin_closes);
     let ended = event_loop.run(inputs, stop).await;
 
     control.stop();
@@ -219,6 +322,7 @@ async fn run_node(args: &NodeArgs, config: NodeConfig) -> Outcome {
 struct Around {
     control: control::Control,
     host: Option<chain::host::Host>,
+    metrics: Option<listener::Bound>,
 }
 
 /// Starts it, before any peer is dialled: a node that cannot start leaves nothing behind.
@@ -228,24 +332,37 @@ async fn start_around(
     listening: SocketAddr,
     replica: &dyn Replica,
     inbox: &mpsc::Sender<Input>,
+    faults: Option<Arc<Faults>>,
 ) -> Result<Around, Failure> {
     let control_address = SocketAddr::from((Ipv4Addr::LOCALHOST, listening.port()));
-    let control = control::start(control_address, config, inbox.clone()).await?;
+    let control = control::start(control_address, config, inbox.clone(), faults).await?;
+    let metrics = match config.metrics {
+        Some(address) => Some(listener::bind(address).await?),
+        None => None,
+    };
     let host = match &config.chain {
         Some(chain) if chain.host && !args.no_chain_host => {
             let state = config.chain_file();
             let paid = chain::host::paid_for(&config.store, replica);
-            chain::host::start(chain.address, &config.genesis, &state, paid).await?
+            chain::host::start(chain.listens_at(), &config.genesis, &state, paid).await?
         }
         _ => None,
     };
-    Ok(Around { control, host })
+    Ok(Around {
+        control,
+        host,
+        metrics,
+    })
 }
 
-async fn stop_signal(until_stdin_closes: bool) {
-    tokio::select! {
-        () = signals::asked_to_stop() => {}
-        () = signals::parent_gone(), if until_stdin_closes => {}
+/// Listens from the call on.
+fn stop_signal(until_stdin_closes: bool) -> impl Future<Output = ()> {
+    let asked = signals::asked_to_stop();
+    async move {
+        tokio::select! {
+            () = asked => {}
+            () = signals::parent_gone(), if until_stdin_closes => {}
+        }
     }
 }
 
@@ -281,14 +398,32 @@ fn greet(inbox: mpsc::Sender<Input>, recovered: String) {
 struct Wires {
     net: Arc<Net>,
     reports: Option<mpsc::Sender<Vec<u8>>>,
+    gateway: Option<Arc<Gateway>>,
+    watch: Option<Arc<Watch>>,
 }
 
 impl Outside for Wires {
     fn send(&self, to: NodeId, packet: &Arc<[u8]>) {
-        self.net.send(to, packet);
+        match &self.gateway {
+            Some(gateway) if !self.net.reaches(to) => gateway.send(to, packet),
+            _ => self.net.send(to, packet),
+        }
+    }
+
+    fn is_watched(&self) -> bool {
+        self.watch.is_some()
+    }
+
+    fn show(&self, at: Time, events: &[Event]) {
+        if let Some(watch) = &self.watch {
+            watch.hear(at, events);
+        }
     }
 
     fn report(&self, report: Vec<u8>) {
+        if let Some(gateway) = &self.gateway {
+            return gateway.report(report);
+        }
         if let Some(reports) = &self.reports {
             // A full queue loses the report; protocols report again.
             let _ = reports.try_send(report);
@@ -296,6 +431,12 @@ impl Outside for Wires {
     }
 
     fn peers(&self) -> Vec<crate::net::PeerState> {
-        self.net.peers()
+        let mut peers = self.net.peers();
+        if let Some(gateway) = &self.gateway {
+            for peer in &mut peers {
+                peer.connected |= gateway.reaches(peer.id);
+            }
+        }
+        peers
     }
 }

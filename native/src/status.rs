@@ -16,12 +16,20 @@ use crate::init::DIR_DEFAULT;
 use crate::node::{NodeReport, runtime};
 use crate::terminal::{Ink, Screen, print_json};
 
+mod event;
+
 /// Options of `status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// The folder of the cluster
     #[arg(long, value_name = "DIR", default_value = DIR_DEFAULT)]
     dir: PathBuf,
+    /// Show each node's links to the others as well
+    #[arg(long, conflicts_with = "json")]
+    peers: bool,
+    /// Show how one event is at each node
+    #[arg(long, value_name = "NAME")]
+    event: Option<String>,
     /// Print one JSON object and nothing else
     #[arg(long)]
     json: bool,
@@ -56,10 +64,15 @@ pub(crate) fn run(args: &StatusArgs) -> Outcome {
         .collect();
     let status = runtime()?.block_on(ask_all(clients));
     let any = status.nodes.iter().any(|node| node.up);
-    if args.json {
+    if let Some(name) = &args.event {
+        event::show(&status, name, args.json)?;
+    } else if args.json {
         print_json(&status);
     } else {
         show(&status);
+        if args.peers {
+            show_peers(&status);
+        }
     }
     if any {
         return Ok(());
@@ -155,6 +168,21 @@ fn show(status: &Status) {
         screen.line(line.trim_end());
     }
     show_open(&mut screen, status);
+    show_faults(&mut screen, status);
+}
+
+/// Which links are broken on purpose, as their senders have it.
+fn show_faults(screen: &mut Screen, status: &Status) {
+    for node in &status.nodes {
+        let peers = node.report.iter().flat_map(|report| &report.peers);
+        let broken: Vec<String> = peers
+            .filter_map(|peer| Some(format!("to {}: {}", peer.id.0, peer.faults.in_words()?)))
+            .collect();
+        if !broken.is_empty() {
+            let text = format!("node {} {}", node.id.0, broken.join("; "));
+            screen.entry("broken    ", Some(Ink::Warn), &text);
+        }
+    }
 }
 
 /// More events than these are only counted.
@@ -166,7 +194,12 @@ fn show_open(screen: &mut Screen, status: &Status) {
     for node in &status.nodes {
         let instances = node.report.iter().flat_map(|report| &report.instances);
         for open in instances.filter(|instance| instance.open) {
-            let place = format!("node {} {} in round {}", node.id.0, open.phase, open.round);
+            let waits = open.waits_for.as_ref();
+            let waits = waits.map_or_else(String::new, |what| format!(" (waits for {what})"));
+            let place = format!(
+                "node {} {} in round {}{waits}",
+                node.id.0, open.phase, open.round
+            );
             events.entry(&open.instance).or_default().push(place);
         }
     }
@@ -178,6 +211,38 @@ fn show_open(screen: &mut Screen, status: &Status) {
         let more = events.len() - OPEN_SHOWN_MAX;
         let text = format!("... and {more} more; --json lists them");
         screen.entry("          ", None, &text);
+    }
+}
+
+/// The links as each node sees them.
+fn show_peers(status: &Status) {
+    let mut screen = Screen::stdout();
+    screen.line("");
+    screen.painted(
+        Ink::Bold,
+        "link    up for        round trip  sent      received  slowed  dropped  heard",
+    );
+    for node in &status.nodes {
+        for peer in node.report.iter().flat_map(|report| &report.peers) {
+            let up = peer.connected_ms.map_or("down".to_owned(), span);
+            let round_trip = peer
+                .round_trip_us
+                .map_or("-".to_owned(), |us| format!("{:.1} ms", us as f64 / 1000.0));
+            let heard = peer.heard_ms_ago.map_or("never".to_owned(), ago);
+            let line = format!(
+                "{:>2} - {:<2} {up:<13} {round_trip:<11} {:<9} {:<9} {:<7} {:<8} {heard}",
+                node.id.0, peer.id.0, peer.sent, peer.received, peer.slowed, peer.dropped,
+            );
+            screen.line(line.trim_end());
+        }
+    }
+}
+
+fn span(ms: u64) -> String {
+    match ms / 1000 {
+        seconds @ 0..=119 => format!("{seconds} s"),
+        seconds @ 120..=7199 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
     }
 }
 

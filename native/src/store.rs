@@ -4,11 +4,14 @@
 //! and the replica's incarnation. The key stands beside the votes on purpose: losing one loses both, so that a member
 //! never signs with its key after forgetting what it signed. The file has mode 0600.
 //!
-//! One write transaction with immediate durability commits one merged batch; only then is its proof handed out. A file
-//! that is damaged or of something else is refused before anything is written to it.
+//! One write transaction with immediate durability commits one merged batch; only then is its proof handed out. It
+//! commits in two phases, which costs a second sync: in one phase a commit that was promised and went bad later looks
+//! like one that never ended, and the store would go back to the one before it. A file that is damaged or of something
+//! else is refused before anything is written to it.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use phaselab_core::protocol::ProtocolKind;
@@ -20,8 +23,14 @@ use crate::panics;
 
 mod check;
 mod error;
+#[cfg(test)]
+mod faulty;
+mod header;
+mod overlay;
+#[cfg(test)]
+mod tests;
 
-use check::check_copy;
+use check::{Examined, examine};
 use error::Problem;
 pub(crate) use error::StoreError;
 
@@ -42,6 +51,17 @@ type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 const fn definition(name: &'static str) -> Definition {
     TableDefinition::new(name)
+}
+
+/// How much a table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct TableSize {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Rows.
+    pub(crate) rows: u64,
+    /// Bytes of keys and values.
+    pub(crate) bytes: u64,
 }
 
 /// An open store. Only one process has it open at a time.
@@ -66,18 +86,15 @@ impl Store {
         let database = Builder::new()
             .set_cache_size(CACHE_BYTES)
             .create_file(file)
-            .map_err(|failed| error(Problem::Write(failed.to_string())))?;
-        let written = (|| -> Result<(), redb::Error> {
-            let mut transaction = database.begin_write()?;
-            transaction.set_durability(Durability::Immediate)?;
-            {
-                let mut meta = transaction.open_table(definition(META_NAME))?;
-                meta.insert(SCHEMA_KEY, SCHEMA.to_le_bytes().as_slice())?;
-                meta.insert(SECRET_KEY, secret.as_slice())?;
-            }
-            Ok(transaction.commit()?)
-        })();
-        written.map_err(|failed| error(Problem::Write(failed.to_string())))
+            .map_err(|failed| error(Problem::write(&failed.into())))?;
+        let begun = Store::over(path, database, &[])
+            .begin(secret)
+            .and_then(|()| sync_folder_of(path).map_err(|io| error(Problem::Io(io))));
+        if begun.is_err() {
+            // A store without a key is none, and stands in the way of the next attempt.
+            let _ = std::fs::remove_file(path);
+        }
+        begun
     }
 
     /// Opens a store of this protocol.
@@ -85,20 +102,55 @@ impl Store {
     /// # Errors
     /// If there is none, another process has it open, it is damaged, or it is not such a store.
     pub(crate) fn open(path: &Path, protocol: ProtocolKind) -> Result<Store, StoreError> {
-        let error = |what: Problem| StoreError {
-            path: path.to_owned(),
-            what,
-        };
-        check_copy(path, protocol.tables()).map_err(error)?;
-        let opened = panics::caught(|| Builder::new().set_cache_size(CACHE_BYTES).open(path));
-        let database = opened
-            .map_err(Problem::Damaged)
-            .and_then(|opened| opened.map_err(Problem::of))
-            .map_err(error)?;
-        Ok(Store {
+        let opened = (|| {
+            forget_cached(path);
+            let examined = examine(path, protocol.tables())?;
+            if let Some(flags) = examined.flags {
+                set_flags(path, flags).map_err(Problem::Io)?;
+            }
+            // Gives its lock back.
+            drop(examined);
+            let opened = panics::caught(|| Builder::new().set_cache_size(CACHE_BYTES).open(path));
+            opened.map_err(Problem::Damaged)?.map_err(Problem::of)
+        })();
+        match opened {
+            Ok(database) => Ok(Store::over(path, database, protocol.tables())),
+            Err(what) => Err(StoreError {
+                path: path.to_owned(),
+                what,
+            }),
+        }
+    }
+
+    /// Opens a store to look at it. Nothing reaches the file, and no node starts with it meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`].
+    pub(crate) fn look(path: &Path, protocol: ProtocolKind) -> Result<Store, StoreError> {
+        match examine(path, protocol.tables()) {
+            Ok(Examined { database, .. }) => Ok(Store::over(path, database, protocol.tables())),
+            Err(what) => Err(StoreError {
+                path: path.to_owned(),
+                what,
+            }),
+        }
+    }
+
+    fn over(path: &Path, database: Database, tables: &'static [TableSpec]) -> Store {
+        Store {
             path: path.to_owned(),
             database,
-            tables: protocol.tables(),
+            tables,
+        }
+    }
+
+    /// Writes what makes an empty database a store.
+    fn begin(&self, secret: &[u8; 32]) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let mut meta = transaction.open_table(definition(META_NAME))?;
+            meta.insert(SCHEMA_KEY, SCHEMA.to_le_bytes().as_slice())?;
+            meta.insert(SECRET_KEY, secret.as_slice())?;
+            Ok(())
         })
     }
 
@@ -117,17 +169,12 @@ impl Store {
     /// # Errors
     /// If the store belongs to another genesis.
     pub(crate) fn bind(&self, genesis: &Hash32) -> Result<(), StoreError> {
-        match self.read_meta(GENESIS_KEY)? {
-            Some(bound) if bound == genesis.0 => Ok(()),
-            Some(bound) => {
-                let bound = <[u8; 32]>::try_from(bound.as_slice())
-                    .map(Hash32)
-                    .unwrap_or_default();
-                Err(self.error(Problem::OtherGenesis {
-                    bound,
-                    expected: *genesis,
-                }))
-            }
+        match self.bound_to()? {
+            Some(bound) if bound == *genesis => Ok(()),
+            Some(bound) => Err(self.error(Problem::OtherGenesis {
+                bound,
+                expected: *genesis,
+            })),
             None => self.write(|transaction| {
                 transaction
                     .open_table(definition(META_NAME))?
@@ -137,12 +184,33 @@ impl Store {
         }
     }
 
+    /// The genesis that the store is bound to; `None` before its first start.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn bound_to(&self) -> Result<Option<Hash32>, StoreError> {
+        let bound = self.read_meta(GENESIS_KEY)?;
+        let hash = bound.map(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).map(Hash32));
+        hash.transpose()
+            .map_err(|_| self.error(Problem::Damaged("the genesis is not a hash".to_owned())))
+    }
+
     /// All rows, for recovery.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub(crate) fn rows(&self) -> Result<Rows, StoreError> {
         let read = panics::caught(|| self.read_rows());
+        read.unwrap_or_else(|what| Err(redb::Error::Corrupted(what)))
+            .map_err(|error| self.error(Problem::Damaged(error.to_string())))
+    }
+
+    /// How many rows each table has, the shell's own among those of `meta`, and how many bytes keys and values take.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn table_sizes(&self) -> Result<Vec<TableSize>, StoreError> {
+        let read = panics::caught(|| self.read_sizes());
         read.unwrap_or_else(|what| Err(redb::Error::Corrupted(what)))
             .map_err(|error| self.error(Problem::Damaged(error.to_string())))
     }
@@ -177,10 +245,11 @@ impl Store {
         let written = (|| -> Result<(), redb::Error> {
             let mut transaction = self.database.begin_write()?;
             transaction.set_durability(Durability::Immediate)?;
+            transaction.set_two_phase_commit(true);
             body(&transaction)?;
             Ok(transaction.commit()?)
         })();
-        written.map_err(|error| self.error(Problem::Write(error.to_string())))
+        written.map_err(|error| self.error(Problem::write(&error)))
     }
 
     fn name_of(&self, id: TableId) -> &'static str {
@@ -216,6 +285,28 @@ impl Store {
         Ok(rows)
     }
 
+    fn read_sizes(&self) -> Result<Vec<TableSize>, redb::Error> {
+        let transaction = self.database.begin_read()?;
+        let names = self.tables.iter().map(|spec| spec.name);
+        let mut sizes = Vec::new();
+        for name in names.chain([META_NAME]) {
+            let (mut rows, mut bytes) = (0, 0);
+            match transaction.open_table(definition(name)) {
+                Err(redb::TableError::TableDoesNotExist(_)) => {}
+                Err(error) => return Err(error.into()),
+                Ok(table) => {
+                    for row in table.iter()? {
+                        let (key, value) = row?;
+                        rows += 1;
+                        bytes += (key.value().len() + value.value().len()) as u64;
+                    }
+                }
+            }
+            sizes.push(TableSize { name, rows, bytes });
+        }
+        Ok(sizes)
+    }
+
     fn read_meta(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let read = panics::caught(|| read_meta(&self.database, key));
         let read = read.unwrap_or_else(|what| Err(redb::Error::Corrupted(what)));
@@ -239,6 +330,38 @@ pub(crate) fn create_private(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
+/// Makes the name of a new file as durable as what is in it.
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    // Elsewhere a folder cannot be opened, and keeps its names by itself.
+    if cfg!(unix) {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Asks the system to read the file from its disk. After a sync that failed Linux may hold pages that never got there and
+/// pass for written: a node that starts again must not promise on the strength of those.
+fn forget_cached(path: &Path) {
+    #[cfg(target_os = "linux")]
+    if let Ok(file) = File::open(path) {
+        // A hint. Where it is not heeded, the file is read as it would have been without it.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = path;
+}
+
+/// Puts the newer of two commits in force: what redb does at the end of a commit.
+fn set_flags(path: &Path, flags: u8) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.seek(SeekFrom::Start(header::FLAGS_AT))?;
+    file.write_all(&[flags])?;
+    file.sync_all()
+}
+
 fn read_meta(database: &Database, key: &[u8]) -> Result<Option<Vec<u8>>, redb::Error> {
     let transaction = database.begin_read()?;
     let table = match transaction.open_table(definition(META_NAME)) {
@@ -247,107 +370,4 @@ fn read_meta(database: &Database, key: &[u8]) -> Result<Option<Vec<u8>>, redb::E
         Err(error) => return Err(error.into()),
     };
     Ok(table.get(key)?.map(|value| value.value().to_vec()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::scratch;
-
-    const PROTOCOL: ProtocolKind = ProtocolKind::TwoPhase;
-
-    fn refusal(path: &Path) -> String {
-        let before = std::fs::read(path).unwrap();
-        let error = Store::open(path, PROTOCOL).unwrap_err().to_string();
-        assert!(
-            std::fs::read(path).unwrap() == before,
-            "a refused file stays as it was"
-        );
-        assert!(!error.contains('\n'), "{error}");
-        error
-    }
-
-    #[test]
-    fn a_new_store_has_its_key_is_private_and_is_never_overwritten() {
-        let dir = scratch("store-new");
-        let path = dir.join("node.redb");
-        Store::create(&path, &[7; 32]).unwrap();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            assert_eq!(
-                std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-                0o600
-            );
-        }
-        assert!(
-            Store::create(&path, &[8; 32])
-                .unwrap_err()
-                .to_string()
-                .contains("exists already")
-        );
-        let store = Store::open(&path, PROTOCOL).unwrap();
-        assert_eq!(store.secret().unwrap(), [7; 32]);
-        assert!(
-            store.rows().unwrap().is_empty(),
-            "the shell's keys are not the replica's rows"
-        );
-        assert!(
-            Store::open(&path, PROTOCOL)
-                .unwrap_err()
-                .to_string()
-                .contains("another process")
-        );
-    }
-
-    #[test]
-    fn a_store_belongs_to_one_genesis() {
-        let dir = scratch("store-genesis");
-        let path = dir.join("node.redb");
-        Store::create(&path, &[7; 32]).unwrap();
-        let store = Store::open(&path, PROTOCOL).unwrap();
-        store.bind(&Hash32([1; 32])).unwrap();
-        store.bind(&Hash32([1; 32])).unwrap();
-        let error = store.bind(&Hash32([2; 32])).unwrap_err().to_string();
-        assert!(
-            error.contains("genesis 0101") && error.contains("genesis 0202"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn foreign_and_damaged_files_are_refused_and_left_alone() {
-        let dir = scratch("store-bad");
-        let path = dir.join("node.redb");
-        for junk in [&b""[..], b"hello", &[0xa5; 100_000]] {
-            std::fs::write(&path, junk).unwrap();
-            assert!(refusal(&path).contains("not a node's store"));
-        }
-        std::fs::remove_file(&path).unwrap();
-
-        Database::create(&path).unwrap();
-        assert!(
-            refusal(&path).contains("not a node's store"),
-            "some other redb file"
-        );
-        std::fs::remove_file(&path).unwrap();
-
-        Store::create(&path, &[7; 32]).unwrap();
-        let whole = std::fs::read(&path).unwrap();
-        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-        assert!(
-            refusal(&path).contains("damaged"),
-            "a store that was cut off"
-        );
-        let key_at = whole
-            .windows(32)
-            .position(|bytes| bytes == [7; 32])
-            .unwrap();
-        let mut bent = whole.clone();
-        bent[key_at] ^= 1;
-        std::fs::write(&path, &bent).unwrap();
-        assert!(refusal(&path).contains("damaged"), "a bent byte");
-        std::fs::write(&path, &whole).unwrap();
-        Store::open(&path, PROTOCOL).unwrap();
-    }
 }

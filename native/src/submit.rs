@@ -1,4 +1,5 @@
-//! `phaselab submit`: asks the nodes of a running cluster to decide something, and waits for the proof.
+//! `phaselab submit`: asks the nodes of a running cluster to decide something, and waits for the proof; one request, or
+//! a file of them ([`batch`]).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ use crate::init::DIR_DEFAULT;
 use crate::node::runtime;
 use crate::terminal::{Ink, Screen, print_json};
 
+mod batch;
+
 /// Options of `submit`.
 #[derive(Debug, Args)]
 pub(crate) struct SubmitArgs {
@@ -26,7 +29,7 @@ pub(crate) struct SubmitArgs {
         long,
         value_name = "NAME",
         requires = "amount",
-        required_unless_present = "request"
+        required_unless_present_any = ["request", "file"]
     )]
     event: Option<String>,
     /// How much to pay
@@ -35,6 +38,12 @@ pub(crate) struct SubmitArgs {
     /// Any request of the protocol as TOML, such as 'event = "withdraw-1"' and 'amount = 25' on two lines
     #[arg(long, value_name = "TOML", conflicts_with_all = ["event", "amount"])]
     request: Option<String>,
+    /// Many requests: [[request]] entries as TOML, or one JSON object per line; - reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["event", "amount", "request"])]
+    file: Option<PathBuf>,
+    /// How many requests of a file are under way at once
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "file", value_parser = clap::value_parser!(u16).range(1..=128))]
+    at_once: u16,
     /// Ask only this node
     #[arg(long, value_name = "K")]
     node: Option<u16>,
@@ -44,12 +53,12 @@ pub(crate) struct SubmitArgs {
     /// How long to wait for the decision, such as 10s or 500ms
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
     wait: Duration,
-    /// Print one JSON object and nothing else
+    /// Print one JSON object per request and nothing else; of a file also one that sums up
     #[arg(long)]
     json: bool,
 }
 
-/// What `--json` prints.
+/// What `--json` prints of a request.
 #[derive(Debug, Serialize)]
 struct Summary {
     instance: String,
@@ -78,29 +87,13 @@ const OTHERS_WAIT: Duration = Duration::from_secs(2);
 /// Submits the request and waits.
 pub(crate) fn run(args: &SubmitArgs) -> Outcome {
     let folder = in_folder(&args.dir)?;
+    let clients = clients(&folder, args)?;
+    if let Some(file) = &args.file {
+        return batch::run(file, &folder, &clients, args);
+    }
     let request = request_text(args);
     check_locally(&folder, &request)?;
-    let clients: Vec<NodeClient> = match args.node {
-        None => folder
-            .iter()
-            .map(|(id, config)| NodeClient::new(*id, config))
-            .collect(),
-        Some(number) => {
-            let id = NodeId(number);
-            let config = folder.get(&id).ok_or_else(|| {
-                let known: Vec<_> = folder.keys().map(|id| id.0.to_string()).collect();
-                Failure::Input(format!(
-                    "--node {number}: not in {}; expected {}",
-                    args.dir.display(),
-                    known.join(", ")
-                ))
-            })?;
-            vec![NodeClient::new(id, config)]
-        }
-    };
-    let asked = clients.len();
-    let answers = runtime()?.block_on(ask_all(clients, request, args.wait));
-    let summary = sum_up(answers, asked, args)?;
+    let summary = runtime()?.block_on(ask(clients, request, args))?;
     if args.json {
         print_json(&summary);
     } else if summary.outcome != "refused" {
@@ -117,6 +110,40 @@ pub(crate) fn run(args: &SubmitArgs) -> Outcome {
     } else {
         Err(Failure::Unexpected)
     }
+}
+
+/// Whom to ask.
+fn clients(
+    folder: &BTreeMap<NodeId, PathBuf>,
+    args: &SubmitArgs,
+) -> Result<Vec<NodeClient>, Failure> {
+    let Some(number) = args.node else {
+        let all = folder.iter();
+        return Ok(all
+            .map(|(id, config)| NodeClient::new(*id, config))
+            .collect());
+    };
+    let id = NodeId(number);
+    let config = folder.get(&id).ok_or_else(|| {
+        let known: Vec<_> = folder.keys().map(|id| id.0.to_string()).collect();
+        Failure::Input(format!(
+            "--node {number}: not in {}; expected {}",
+            args.dir.display(),
+            known.join(", ")
+        ))
+    })?;
+    Ok(vec![NodeClient::new(id, config)])
+}
+
+/// Asks for one request, and sums the answers up.
+async fn ask(
+    clients: Vec<NodeClient>,
+    request: String,
+    args: &SubmitArgs,
+) -> Result<Summary, Failure> {
+    let asked = clients.len();
+    let answers = ask_all(clients, request, args.wait).await;
+    sum_up(answers, asked, args)
 }
 
 fn request_text(args: &SubmitArgs) -> String {
@@ -287,7 +314,7 @@ fn millis(span: Duration) -> u64 {
 }
 
 /// `10s`, `500ms`, `2m`, and seconds without a unit.
-fn span(text: &str) -> Result<Duration, String> {
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
     let expected = || "expected a time such as 10s, 500ms or 2m".to_owned();
     let split = text
         .find(|c: char| !c.is_ascii_digit())

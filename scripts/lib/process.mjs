@@ -61,9 +61,9 @@ export function output(command, args, { cwd = root, env = process.env, loud = fa
 }
 
 /** Runs a script's main function. Exit status: 1 when something failed, 2 when something is missing. */
-export function main(body) {
+export async function main(body) {
   try {
-    body();
+    await body();
   } catch (error) {
     if (!(error instanceof Failed || error instanceof Missing)) throw error;
     console.error(`phaselab: ${error.message}`);

@@ -10,17 +10,18 @@ import { buildCache, root } from './workspace.mjs';
 const optimise = ['-Oz', '--converge', '-Oz'];
 
 /**
- * Builds the crate in `folder` into `outDir` as `name.js` and `name_bg.wasm`.
+ * Builds the crate in `folder` into `outDir` as `name.js` and `name_bg.wasm`; with `features`, with these alone.
  * Cargo decides what must be compiled again: it knows every input, also files that the sources include.
  */
-export function buildWasm({ folder, name, outDir, dev, pack, env }) {
+export function buildWasm({ folder, name, outDir, features, dev, pack, env }) {
   // Wasm files of an earlier build under another name would be taken for part of this one.
   rmSync(outDir, { recursive: true, force: true });
   const profile = dev ? ['--dev'] : ['--profile', 'wasm'];
   const skip = pack ? [] : ['--no-pack', '--no-typescript'];
   // wasm-pack takes options of wasm-opt only from each crate's manifest, and skips it silently when it is not found.
   const args = ['build', folder, '--target', 'web', ...profile, '--mode', 'no-install', '--no-opt', '--no-gitignore', ...skip];
-  run('wasm-pack', ['--log-level', 'warn', ...args, '--out-dir', outDir, '--out-name', name], { env });
+  const chosen = features ? ['--', '--no-default-features', '--features', features.join(',')] : [];
+  run('wasm-pack', ['--log-level', 'warn', ...args, '--out-dir', outDir, '--out-name', name, ...chosen], { env });
   if (!dev) optimiseOnce(join(outDir, `${name}_bg.wasm`), name, env);
 }
 

@@ -94,6 +94,26 @@ test('what is done by hand changes the run from there on', () => {
   assert.equal(report.faults.crash_between_steps, 1);
 });
 
+test('why: the causes of an end, and whom a node lacks, as the command line tells it', () => {
+  const run = new Simulation('three-signers');
+  run.run();
+  const { id } = run.view(2).instances[0];
+  const expected = phaselab('sim', 'three-signers', '--why', 'withdraw-1@2').why;
+  const why = run.why(2, id);
+  assert.deepEqual(why, expected);
+  assert.equal(why.ended, true);
+  assert.match(why.summary, /^Node 2 decided A because of locks of round 0 from nodes \d, \d\.$/);
+  assert.equal(why.lines.at(-1).kind, 'decided');
+  for (const { because } of why.lines.slice(1)) assert.ok(because.every((at) => at < why.lines.length));
+  // As the run stood when it was half over.
+  run.seek(why.lines.at(-1).step);
+  const open = run.why(2, id);
+  assert.equal(open.ended, false);
+  assert.deepEqual(open.lacks.map(({ meter, have, need }) => [meter, have, need]), [['locks', 1, 2]]);
+  assert.throws(() => run.why(4, id), /node 4 does not exist; expected 1 to 3/);
+  assert.throws(() => run.why(1, 'withdraw-1'), /no node knows an instance withdraw-1/);
+});
+
 test('a seed beyond what numbers hold is taken as a BigInt', () => {
   const seed = 2n ** 63n + 5n;
   const run = new Simulation('three-signers', { seed });

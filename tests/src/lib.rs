@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod fixture;
 pub mod machine;
+pub mod recorded;
 pub mod sketch;
 pub mod workload;
 

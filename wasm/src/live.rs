@@ -11,6 +11,9 @@
 //! are signed, so that whatever else arrives on the first channel is counted as refused. Requests and chain messages
 //! are not: whoever runs script on this origin holds the keys anyway.
 //!
+//! In a hybrid cluster packets and what concerns the chain go through the gateway instead (`gateway`), and only clients
+//! and watchers of the node's own tab are on channels.
+//!
 //! [`host`] and [`chain`] are the plain halves, tested natively; [`node`] and [`keeper`] add channels, timers and a
 //! store.
 
@@ -20,6 +23,8 @@ pub mod room;
 
 #[cfg(target_arch = "wasm32")]
 pub mod clock;
+#[cfg(target_arch = "wasm32")]
+pub mod gateway;
 #[cfg(target_arch = "wasm32")]
 pub mod keeper;
 #[cfg(target_arch = "wasm32")]

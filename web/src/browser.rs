@@ -4,6 +4,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{Event, Window};
 
 pub(crate) mod checker;
+pub(crate) mod files;
 pub(crate) mod frames;
 pub(crate) mod idb;
 pub(crate) mod keys;
@@ -46,6 +47,14 @@ pub(crate) fn set_hash(hash: &str) {
     if let Some(window) = window() {
         // A browser that refuses leaves the page as it is.
         let _set = window.location().set_hash(hash);
+    }
+}
+
+/// Loads the page again, with the program of its new address.
+pub(crate) fn load_anew() {
+    if let Some(window) = window() {
+        // A browser that refuses leaves the page as it is.
+        let _reloaded = window.location().reload();
     }
 }
 

@@ -9,6 +9,7 @@ pub fn start_page() {
 }
 
 /// Runs a node or the chain of a live room in this worker, as the page orders.
+#[cfg(feature = "live")]
 #[wasm_bindgen]
 pub fn worker_main(order: JsValue) {
     crate::browser::worker::obey(order);

@@ -8,6 +8,9 @@
 //!
 //! What is shown, and why, is plain Rust and tested without a browser; `page` draws it, `browser` is what browsers offer.
 
+// Either program leaves out what only the other one draws.
+#![cfg_attr(not(all(feature = "simulate", feature = "live")), allow(dead_code))]
+
 pub mod axis;
 pub mod builtin;
 pub mod few;

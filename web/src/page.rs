@@ -1,6 +1,6 @@
 //! What is drawn. Components hold a session or a room and draw it; nothing is decided here.
 
-use phaselab_core::types::InstanceId;
+use phaselab_core::types::{InstanceId, NodeId};
 
 use crate::browser::keys::Key;
 
@@ -12,14 +12,17 @@ mod inspector;
 mod lanes;
 mod live;
 mod live_nodes;
+mod live_seat;
 mod meter;
 mod museum;
+mod open;
 pub(crate) mod parts;
 mod simulate;
 mod story;
 mod top;
 mod topology;
 mod transport;
+mod why;
 
 /// What a person does on the stage, whether the run is simulated or live.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +33,8 @@ pub(crate) enum StageAct {
     Focus(InstanceId),
     /// Moves to just after a step.
     SeekAfter(u64),
+    /// Asks why an instance ended at a node or has not; with `None`, closes the answer.
+    Why(Option<(NodeId, InstanceId)>),
 }
 
 impl StageAct {

@@ -1,5 +1,7 @@
 //! What the address says: `#live` or `/live`, or `#scenario=NAME&seed=7` for a run, `#museum` or
-//! `#museum=S0-F1` for a flaw; `?room=NAME&nodes=3` for a live room.
+//! `#museum=S0-F1` for a flaw; `?room=NAME&nodes=3` for a live room, and `#join=INVITE` for a seat in a hybrid cluster.
+
+use phaselab_core::gateway::Invite;
 
 /// The page's mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub enum Route {
     },
     /// A live room.
     Live,
+    /// A seat in a hybrid cluster; `None` if that is no invite.
+    Join(Option<Invite>),
     /// The museum of flaws.
     Museum {
         /// One of its exhibits, by the flaw's id.
@@ -29,6 +33,9 @@ impl Route {
         }
         if hash == "live" || hash.starts_with("live?") {
             return Route::Live;
+        }
+        if let Some(invite) = hash.strip_prefix("join=") {
+            return Route::Join(parse_invite(invite));
         }
         if hash == "museum" {
             return Route::Museum { exhibit: None };
@@ -49,10 +56,22 @@ impl Route {
         }
     }
 
+    /// Whether this program draws it; `index.html` makes the same choice.
+    pub fn is_of_this_program(&self) -> bool {
+        match self {
+            Route::Live | Route::Join(_) => cfg!(feature = "live"),
+            Route::Museum { .. } | Route::Simulate { .. } => cfg!(feature = "simulate"),
+        }
+    }
+
     /// The part after `#`.
     pub fn to_hash(&self) -> String {
         match self {
             Route::Live => "#live".to_owned(),
+            Route::Join(invite) => {
+                let hex = invite.iter().flatten().map(|byte| format!("{byte:02x}"));
+                format!("#join={}", hex.collect::<String>())
+            }
             Route::Museum { exhibit: None } => "#museum".to_owned(),
             Route::Museum { exhibit: Some(id) } => format!("#museum={id}"),
             Route::Simulate { scenario, seed } => {
@@ -69,6 +88,16 @@ impl Route {
             }
         }
     }
+}
+
+/// Reads an invite: 32 hex digits.
+fn parse_invite(text: &str) -> Option<Invite> {
+    let byte = |at: usize| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok();
+    let mut invite = Invite::default();
+    for (at, into) in invite.iter_mut().enumerate() {
+        *into = byte(at)?;
+    }
+    (text.len() == 2 * invite.len()).then_some(invite)
 }
 
 /// The longest room name.
@@ -105,6 +134,7 @@ mod tests {
         };
         for route in [
             Route::Live,
+            Route::Join(Some([0xa5; 16])),
             run,
             Route::Museum { exhibit: None },
             Route::Museum {
@@ -124,6 +154,19 @@ mod tests {
                 seed: None
             }
         );
+    }
+
+    #[test]
+    fn what_is_no_invite_is_not_taken_for_one() {
+        let good = "0f".repeat(16);
+        assert_eq!(
+            Route::from_address("/live", &format!("#join={good}")),
+            Route::Join(Some([15; 16]))
+        );
+        for bad in ["", "0f", &good[1..], &format!("{good}0"), &"é".repeat(16)] {
+            let route = Route::from_address("/live", &format!("#join={bad}"));
+            assert_eq!(route, Route::Join(None), "{bad}");
+        }
     }
 
     #[test]

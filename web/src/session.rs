@@ -9,10 +9,12 @@ use phaselab_core::sim::Sim;
 use phaselab_core::sim::timeline::Timeline;
 use phaselab_core::types::{InstanceId, NodeId, Time};
 use phaselab_core::view::Shape;
+use phaselab_core::why::{Why, why};
 
 use crate::history::History;
 
 mod lockstep;
+pub mod opening;
 mod scout;
 mod stage;
 mod story;
@@ -68,6 +70,7 @@ pub struct Session {
     speed: usize,
     selected: Option<NodeId>,
     focus: Option<InstanceId>,
+    why: Option<Why>,
 }
 
 impl Session {
@@ -76,12 +79,17 @@ impl Session {
     /// # Errors
     /// A sentence, when a node cannot be built.
     pub fn open(scenario: &Scenario) -> Result<Session, String> {
-        let timeline = Timeline::new(scenario).map_err(|error| error.to_string())?;
-        let scout = Scout::new(scenario)?;
-        Ok(Session {
-            timeline,
-            scout,
-            story: Story::new(&scenario.view),
+        let run = || Sim::new(scenario).map_err(|error| error.to_string());
+        Ok(Session::of(run()?, run()?))
+    }
+
+    /// Any run before its first step; `ahead` is the same run once more, which goes ahead.
+    pub fn of(run: Sim, ahead: Sim) -> Session {
+        let story = Story::new(&run.scenario().view);
+        Session {
+            timeline: Timeline::of(run),
+            scout: Scout::new(ahead),
+            story,
             history: History::default(),
             cursor_ms: 0.0,
             is_playing: false,
@@ -89,7 +97,8 @@ impl Session {
             speed: SPEED_DEFAULT,
             selected: None,
             focus: None,
-        })
+            why: None,
+        }
     }
 
     // --- what components read ---------------------------------------------------------------------------------------
@@ -147,6 +156,11 @@ impl Session {
     /// The caption of the moment.
     pub fn caption(&self) -> Option<&str> {
         self.story.caption()
+    }
+
+    /// The answer that is open.
+    pub fn why(&self) -> Option<&Why> {
+        self.why.as_ref()
     }
 
     /// What the learner guessed, and whether it came so.
@@ -247,6 +261,31 @@ impl Session {
         self.selected = node
             .map(NodeId)
             .filter(|id| id.0 >= 1 && id.0 <= self.scenario().nodes);
+        self.why = self
+            .why
+            .take()
+            .filter(|why| Some(why.node) == self.selected);
+    }
+
+    /// Asks why an instance ended at a node, or has not, as the run stands. The answer stays while the cursor moves, so
+    /// that its lines can be gone to.
+    pub fn ask(&mut self, node: NodeId, instance: InstanceId) {
+        self.pause();
+        self.select(Some(node.0));
+        self.why = Some(why(self.sim(), node, instance));
+    }
+
+    /// The same of the instance that is shown, at the selected node; whether there is one.
+    pub fn ask_focused(&mut self) -> bool {
+        let asked = self.selected.zip(self.focused());
+        asked
+            .inspect(|(node, instance)| self.ask(*node, *instance))
+            .is_some()
+    }
+
+    /// Closes the answer, and gives it back.
+    pub fn dismiss(&mut self) -> Option<Why> {
+        self.why.take()
     }
 
     /// Shows another instance.
@@ -398,7 +437,7 @@ fn is_phase_change(kind: EventKind) -> bool {
 }
 
 /// Milliseconds with their fraction.
-fn to_ms(time: Time) -> f64 {
+pub(crate) fn to_ms(time: Time) -> f64 {
     time.0 as f64 / 1e6
 }
 

@@ -263,10 +263,12 @@ static SPEC: Spec = Spec {
         MeterKind {
             name: "proposals",
             unit: "proposals",
+            messages: &[0, 1],
         },
         MeterKind {
             name: "locks",
             unit: "locks",
+            messages: &[2],
         },
     ],
     fault_model: "Profile A survives crashes of n - q members; it does not survive a liar.",

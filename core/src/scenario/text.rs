@@ -227,6 +227,24 @@ fn parse_as<P: Simulated>(
     Ok((scenario, lines))
 }
 
+/// Reads one thing to do, with the keys of an `[[at]]` entry but without its time: it happens now. Whether it can be
+/// done is for [`Act::check`] to say.
+///
+/// # Errors
+/// The line, what stands there, and what was expected.
+pub fn parse_act(protocol: ProtocolKind, file: &str, source: &str) -> Result<Act, ScenarioError> {
+    with_protocol!(protocol, P => {
+        let mut entry: Entry<<P as Protocol>::Request, <P as Simulated>::Change> = from_toml(file, source)?;
+        let refuse = |message| ScenarioError { file: file.to_owned(), line: None, message };
+        if entry.ms.is_some() || entry.step.is_some() {
+            let act = entry.act.get_ref();
+            return Err(refuse(format!("{act}: happens now; expected neither ms nor step")));
+        }
+        entry.ms = Some(0);
+        intervention(entry).map(|entry| entry.act).map_err(refuse)
+    })
+}
+
 fn intervention<R: serde::Serialize, F: serde::Serialize>(
     entry: Entry<R, F>,
 ) -> Result<Intervention, String> {
@@ -575,6 +593,31 @@ mod tests {
         for (tail, expected) in cases {
             assert!(error(tail).contains(expected), "{}", error(tail));
         }
+    }
+
+    #[test]
+    fn one_act_is_read_without_its_time() {
+        let read = |text: &str| {
+            parse_act(ProtocolKind::TwoPhase, "faults", text).map_err(|error| error.to_string())
+        };
+        let groups = vec![vec![NodeId(1)], vec![NodeId(2), NodeId(3)]];
+        assert_eq!(
+            read("do = \"partition\"\ngroups = [[1], [2, 3]]"),
+            Ok(Act::Partition { groups })
+        );
+        assert_eq!(read("do = \"heal\""), Ok(Act::Heal));
+        assert_eq!(
+            read("do = \"heal\"\nms = 5"),
+            Err("faults: heal: happens now; expected neither ms nor step".to_owned())
+        );
+        assert_eq!(
+            read("do = \"partition\""),
+            Err("faults: partition: the key groups is missing".to_owned())
+        );
+        assert_eq!(
+            read("do = \"link\"\nlatency_msec = [1, 2]"),
+            Err("faults:2: unknown key \"latency_msec\"; did you mean latency_ms?".to_owned())
+        );
     }
 
     #[test]

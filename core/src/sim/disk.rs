@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::log::CauseId;
 use crate::replica::{Output, Released};
 use crate::store::{Durable, META, Rows};
 
@@ -11,7 +12,7 @@ use crate::store::{Durable, META, Rows};
 pub(super) struct Disk {
     rows: Rows,
     /// Outputs whose writes are on their way, and those without writes that wait behind them.
-    waiting: VecDeque<Output>,
+    waiting: VecDeque<(Output, Option<CauseId>)>,
     durable: Option<Durable>,
     failing: bool,
     lost: bool,
@@ -19,6 +20,14 @@ pub(super) struct Disk {
 }
 
 impl Disk {
+    /// A disk that holds these rows.
+    pub(super) fn with(rows: Rows) -> Disk {
+        Disk {
+            rows,
+            ..Disk::default()
+        }
+    }
+
     pub(super) fn rows(&self) -> &Rows {
         &self.rows
     }
@@ -29,34 +38,50 @@ impl Disk {
     }
 
     /// Takes an output. With `later`, its writes are durable only at the next [`Disk::persist_next`].
-    pub(super) fn push(&mut self, output: Output, later: bool) -> Vec<Released> {
+    pub(super) fn push(
+        &mut self,
+        output: Output,
+        cause: Option<CauseId>,
+        later: bool,
+    ) -> Vec<(Released, Option<CauseId>)> {
         if later || !self.waiting.is_empty() {
-            self.waiting.push_back(output);
+            self.waiting.push_back((output, cause));
             return Vec::new();
         }
-        alloc::vec![self.persist(output)]
+        alloc::vec![(self.persist(output), cause)]
     }
 
     /// Makes the oldest write in flight durable; returns what may leave, in order.
-    pub(super) fn persist_next(&mut self) -> Vec<Released> {
+    pub(super) fn persist_next(&mut self) -> Vec<(Released, Option<CauseId>)> {
         let mut released = Vec::new();
-        if let Some(output) = self.waiting.pop_front() {
-            released.push(self.persist(output));
+        if let Some((output, cause)) = self.waiting.pop_front() {
+            released.push((self.persist(output), cause));
         }
         while self
             .waiting
             .front()
-            .is_some_and(|output| output.writes.is_empty())
+            .is_some_and(|(output, _)| output.writes.is_empty())
         {
-            let output = self.waiting.pop_front().expect("there is a front");
-            released.push(self.persist(output));
+            let (output, cause) = self.waiting.pop_front().expect("there is a front");
+            released.push((self.persist(output), cause));
+        }
+        released
+    }
+
+    /// Makes the writes up to a batch durable; returns what may leave, in order.
+    pub(super) fn persist_to(&mut self, batch: u64) -> Vec<(Released, Option<CauseId>)> {
+        let mut released = Vec::new();
+        while let Some((output, cause)) = self.waiting.pop_front_if(|(output, _)| {
+            output.writes.is_empty() || output.writes.durable().number() <= batch
+        }) {
+            released.push((self.persist(output), cause));
         }
         released
     }
 
     /// Makes everything in flight durable and drops what it would have released.
     pub(super) fn flush(&mut self) {
-        while let Some(output) = self.waiting.pop_front() {
+        while let Some((output, _)) = self.waiting.pop_front() {
             self.persist(output);
         }
     }

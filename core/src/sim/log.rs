@@ -1,8 +1,12 @@
 //! What observers heard, kept compactly: ids are interned, and values get a letter in order of first appearance.
+//!
+//! With each event goes its cause, what the node was told in the step that brought it, and with each message that a node
+//! was told the cause of its sending: [`crate::why`] goes back along both.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::engine::{MessageInfo, TimerInfo};
 use crate::event::{Event, EventKind};
 use crate::ordered::Map;
 use crate::types::{Hash32, InstanceId, NodeId, Round, Time};
@@ -27,12 +31,68 @@ pub struct Logged {
     pub node: NodeId,
     /// What.
     pub event: Event,
+    /// What brought it; of a lost message, what its sender sent it upon. `None` for faults, and where it was not kept.
+    pub cause: Option<CauseId>,
+}
+
+/// What a node was told in one step, by its place in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CauseId(u32);
+
+/// What a node was told in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The step.
+    pub step: u64,
+    /// When.
+    pub at: Time,
+    /// Which node.
+    pub node: NodeId,
+    /// How many events were told before.
+    pub place: usize,
+    /// What it was told.
+    pub what: Told,
+}
+
+/// What nodes are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// To begin a life.
+    Start,
+    /// A client's request.
+    Request,
+    /// What is new in the world outside.
+    Fact,
+    /// That a timer is due.
+    Timer(TimerInfo),
+    /// A message.
+    Message {
+        /// From whom.
+        from: NodeId,
+        /// How it is drawn.
+        info: MessageInfo,
+        /// What its sender had been told when it sent it.
+        sent: Option<CauseId>,
+    },
+}
+
+/// A point in a log to which it can be cut back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    entries: usize,
+    causes: usize,
+    of_protocol: u64,
+    step: u64,
+    index: u16,
 }
 
 /// The events of a run in order.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     entries: Vec<Entry>,
+    causes: Vec<Kept>,
+    /// How many events are not of the full level.
+    of_protocol: u64,
     instances: Interner<InstanceId>,
     values: Interner<Hash32>,
     /// The letters of each instance's values, in order of first appearance.
@@ -57,6 +117,34 @@ struct Entry {
     node: NodeId,
     peer: NodeId,
     kind: EventKind,
+    cause: u32,
+}
+
+/// A cause as stored.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    step: u64,
+    at: Time,
+    place: u32,
+    instance: u32,
+    value: u32,
+    round: Round,
+    node: NodeId,
+    what: KeptTold,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum KeptTold {
+    Start,
+    Request,
+    Fact,
+    /// By name, and whether a round bounds it.
+    Timer(&'static str, bool),
+    Message {
+        from: NodeId,
+        kind: u8,
+        sent: u32,
+    },
 }
 
 const NONE: u32 = u32::MAX;
@@ -90,6 +178,50 @@ impl Log {
         self.iter_from(0)
     }
 
+    /// How many events an observer of the level `protocol` was told.
+    pub(super) fn of_protocol(&self) -> u64 {
+        self.of_protocol
+    }
+
+    /// What a node was told.
+    pub fn cause(&self, id: CauseId) -> Option<Cause> {
+        let kept = self.causes.get(id.0 as usize)?;
+        let (instance, round) = (self.instances.get(kept.instance), kept.round);
+        let what = match kept.what {
+            KeptTold::Start => Told::Start,
+            KeptTold::Request => Told::Request,
+            KeptTold::Fact => Told::Fact,
+            KeptTold::Timer(name, is_bounded) => Told::Timer(TimerInfo {
+                name,
+                instance,
+                round: is_bounded.then_some(round),
+            }),
+            KeptTold::Message { from, kind, sent } => Told::Message {
+                from,
+                info: MessageInfo {
+                    kind,
+                    instance,
+                    round,
+                    value: self.values.get(kept.value),
+                },
+                sent: (sent != NONE).then_some(CauseId(sent)),
+            },
+        };
+        Some(Cause {
+            step: kept.step,
+            at: kept.at,
+            node: kept.node,
+            place: kept.place as usize,
+            what,
+        })
+    }
+
+    /// Everything that nodes were told, in order.
+    pub fn causes(&self) -> impl DoubleEndedIterator<Item = (CauseId, Cause)> + '_ {
+        let ids = (0..self.causes.len() as u32).map(CauseId);
+        ids.filter_map(|id| Some((id, self.cause(id)?)))
+    }
+
     /// The letter of a value: A for the first that appeared in this instance, and so on; after Z, Z2, Z3, ...
     pub fn letter(&self, instance: InstanceId, value: Hash32) -> Option<String> {
         let letters = self.letters.get(&self.instances.find(&instance)?)?;
@@ -107,7 +239,41 @@ impl Log {
         (self.step, self.at) = (step, at);
     }
 
-    pub(super) fn push(&mut self, node: NodeId, event: &Event) {
+    /// Keeps what a node is told in the step that began.
+    pub(super) fn tell(&mut self, node: NodeId, what: Told) -> CauseId {
+        let (mut instance, mut value, mut round) = (None, None, Round(0));
+        let what = match what {
+            Told::Start => KeptTold::Start,
+            Told::Request => KeptTold::Request,
+            Told::Fact => KeptTold::Fact,
+            Told::Timer(info) => {
+                (instance, round) = (info.instance, info.round.unwrap_or_default());
+                KeptTold::Timer(info.name, info.round.is_some())
+            }
+            Told::Message { from, info, sent } => {
+                (instance, value, round) = (info.instance, info.value, info.round);
+                KeptTold::Message {
+                    from,
+                    kind: info.kind,
+                    sent: number_of(sent),
+                }
+            }
+        };
+        self.causes.push(Kept {
+            step: self.step,
+            at: self.at,
+            place: self.entries.len() as u32,
+            instance: instance.map_or(NONE, |id| self.instances.intern(id)),
+            value: value.map_or(NONE, |value| self.values.intern(value)),
+            round,
+            node,
+            what,
+        });
+        CauseId(self.causes.len() as u32 - 1)
+    }
+
+    pub(super) fn push(&mut self, node: NodeId, event: &Event, cause: Option<CauseId>) {
+        self.of_protocol += u64::from(!event.kind.is_of_full_level());
         let instance = event.instance.map_or(NONE, |id| self.instances.intern(id));
         let value = event.value.map_or(NONE, |value| self.values.intern(value));
         if instance != NONE && value != NONE {
@@ -129,13 +295,28 @@ impl Log {
             node,
             peer: event.peer.unwrap_or(NodeId(0)),
             kind: event.kind,
+            cause: number_of(cause),
         });
         self.index = self.index.saturating_add(1);
     }
 
-    /// Forgets the events after the first `len`, when a run is rewound; letters stay, as the same run gives them again.
-    pub(super) fn truncate(&mut self, len: usize) {
-        self.entries.truncate(len);
+    /// Where it stands.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            entries: self.entries.len(),
+            causes: self.causes.len(),
+            of_protocol: self.of_protocol,
+            step: self.step,
+            index: self.index,
+        }
+    }
+
+    /// Forgets what came after a point, when a run is rewound; letters stay, as the same run gives them again.
+    pub(super) fn cut(&mut self, mark: Mark) {
+        self.entries.truncate(mark.entries);
+        self.causes.truncate(mark.causes);
+        self.of_protocol = mark.of_protocol;
+        (self.step, self.index) = (mark.step, mark.index);
     }
 
     fn expand(&self, entry: &Entry) -> Logged {
@@ -157,6 +338,7 @@ impl Log {
             at: entry.at,
             node: entry.node,
             event,
+            cause: (entry.cause != NONE).then_some(CauseId(entry.cause)),
         }
     }
 }
@@ -167,6 +349,10 @@ pub fn letter_at(place: usize) -> String {
         Ok(place @ 0..26) => String::from(char::from(b'A' + place)),
         _ => alloc::format!("Z{}", place - 24),
     }
+}
+
+fn number_of(cause: Option<CauseId>) -> u32 {
+    cause.map_or(NONE, |CauseId(number)| number)
 }
 
 fn narrow(count: u64) -> u32 {
@@ -219,10 +405,16 @@ mod tests {
                 .count(1, 2, 3)
         };
         log.begin(5, Time::from_ms(9));
-        log.push(NodeId(3), &event(9));
-        log.push(NodeId(1), &event(4));
+        log.push(NodeId(3), &event(9), None);
+        log.push(NodeId(1), &event(4), None);
         log.begin(6, Time::from_ms(10));
-        log.push(NodeId(2), &event(9).peer(NodeId(7)));
+        let what = Told::Timer(TimerInfo {
+            name: "round",
+            instance: Some(instance),
+            round: Some(Round(2)),
+        });
+        let cause = log.tell(NodeId(2), what);
+        log.push(NodeId(2), &event(9).peer(NodeId(7)), Some(cause));
         assert_eq!(log.letter(instance, Hash32([9; 32])).as_deref(), Some("A"));
         assert_eq!(log.letter(instance, Hash32([4; 32])).as_deref(), Some("B"));
         assert_eq!(log.letter(instance, Hash32([5; 32])), None);
@@ -234,5 +426,35 @@ mod tests {
         assert_eq!(last.event, event(9).peer(NodeId(7)));
         assert_eq!(log.get(1).unwrap().id.index, 1);
         assert_eq!(letter_at(27), "Z3");
+        let cause = log.cause(last.cause.unwrap()).unwrap();
+        assert_eq!((cause.step, cause.node, cause.place), (6, NodeId(2), 2));
+        assert_eq!(cause.what, what);
+    }
+
+    #[test]
+    fn a_log_that_was_cut_back_numbers_its_events_as_before() {
+        let mut log = Log::default();
+        let event = Event::new(EventKind::Proposed, None, Round(0));
+        log.begin(7, Time::ZERO);
+        log.push(NodeId(1), &event, None);
+        let mark = log.mark();
+        let ids = |log: &mut Log| {
+            log.begin(8, Time::ZERO);
+            let message = Told::Message {
+                from: NodeId(2),
+                info: MessageInfo::default(),
+                sent: None,
+            };
+            let cause = log.tell(NodeId(1), message);
+            log.push(NodeId(1), &event, Some(cause));
+            log.push(NodeId(1), &event, Some(cause));
+            log.iter()
+                .map(|entry| (entry.id, entry.cause))
+                .collect::<Vec<_>>()
+        };
+        let first = ids(&mut log);
+        log.cut(mark);
+        assert_eq!((log.len(), log.of_protocol()), (1, 1));
+        assert_eq!(ids(&mut log), first);
     }
 }

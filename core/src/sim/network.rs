@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::Sim;
+use super::log::CauseId;
 use crate::engine::{MessageInfo, Opened, To};
 use crate::entropy::{Purpose, draw, scale};
 use crate::envelope::Refusal;
@@ -89,6 +90,8 @@ pub(super) struct Packet {
     pub(super) info: MessageInfo,
     /// The last bytes of the packet, which its signature makes a digest of the whole.
     pub(super) digest: [u8; 16],
+    /// What its sender had been told.
+    pub(super) cause: Option<CauseId>,
     bytes: Arc<[u8]>,
     opened: Option<Result<Opened, Refusal>>,
     refs: u32,
@@ -340,7 +343,7 @@ impl Net {
 
 impl Sim {
     /// Sends a packet on its way to each receiver, as the sender's lies have it.
-    pub(super) fn transmit(&mut self, from: NodeId, outgoing: Outgoing) {
+    pub(super) fn transmit(&mut self, from: NodeId, outgoing: Outgoing, cause: Option<CauseId>) {
         let slot = &mut self.slots[usize::from(from.0) - 1];
         let Some(replica) = slot.replica.as_mut() else {
             return;
@@ -348,7 +351,7 @@ impl Sim {
         let versions = slot.lies.versions(outgoing, replica.as_mut());
         for version in versions {
             let to = version.outgoing.to;
-            let packet = self.enqueue(from, &version.outgoing);
+            let packet = self.enqueue(from, &version.outgoing, cause);
             if version.is_own {
                 // The oracle hears what is said once, whether or not it arrives.
                 let slot = &self.slots[usize::from(from.0) - 1];
@@ -380,6 +383,21 @@ impl Sim {
         }
     }
 
+    /// Whether a manual schedule has such a message at hand.
+    pub(crate) fn is_held(
+        &self,
+        from: NodeId,
+        to: NodeId,
+        is_meant: &dyn Fn(&MessageInfo) -> bool,
+    ) -> bool {
+        let mut held = self
+            .net
+            .held
+            .iter()
+            .map(|(id, to)| (self.net.packet(*id), *to));
+        held.any(|(packet, at)| (packet.from, at) == (from, to) && is_meant(&packet.info))
+    }
+
     /// Delivers a message that is held, whether or not it was delivered before.
     pub(super) fn deliver_held(&mut self, select: &Selector) -> Result<(), String> {
         let kinds = self.cluster.spec().messages;
@@ -404,7 +422,7 @@ impl Sim {
         Ok(())
     }
 
-    fn enqueue(&mut self, from: NodeId, outgoing: &Outgoing) -> u32 {
+    fn enqueue(&mut self, from: NodeId, outgoing: &Outgoing, cause: Option<CauseId>) -> u32 {
         let bytes = outgoing.packet.clone();
         let mut digest = [0; 16];
         let tail = bytes.len().saturating_sub(16);
@@ -414,6 +432,7 @@ impl Sim {
             sent: self.now,
             info: outgoing.info,
             digest,
+            cause,
             bytes,
             opened: None,
             refs: 1,
@@ -438,7 +457,7 @@ impl Sim {
         }
         if self.net.is_cut(from, to) {
             self.net.cut_off += 1;
-            return self.drop_message(from, to, info, "cut");
+            return self.drop_message(packet, to);
         }
         let count = &mut self.net.sent_by[usize::from(from.0) - 1];
         *count += 1;
@@ -468,7 +487,7 @@ impl Sim {
         let loss = self.net.loss(from, to);
         if effect == Some(Effect::Drop) || (loss > 0 && permille(Purpose::Loss) < loss) {
             self.net.lost += 1;
-            return self.drop_message(from, to, info, "lost");
+            return self.drop_message(packet, to);
         }
         let [low, high] = self.net.latency(from, to);
         let span = (high - low) * 1_000_000 + 1;
@@ -521,21 +540,16 @@ impl Sim {
         self.net.insert(copy)
     }
 
-    pub(super) fn drop_message(
-        &mut self,
-        from: NodeId,
-        to: NodeId,
-        info: MessageInfo,
-        _why: &'static str,
-    ) {
+    /// A packet does not arrive.
+    pub(super) fn drop_message(&mut self, packet: u32, to: NodeId) {
         self.net.dropped += 1;
         if self.level >= Level::Full {
-            let event = Event::new(
-                EventKind::MessageDropped(info.kind),
-                info.instance,
-                info.round,
-            );
-            self.note(to, event.value(info.value).peer(from));
+            let Packet {
+                from, info, cause, ..
+            } = self.net.packets[packet as usize];
+            let kind = EventKind::MessageDropped(info.kind);
+            let event = Event::new(kind, info.instance, info.round);
+            self.note(to, event.value(info.value).peer(from), cause);
         }
     }
 }
@@ -550,6 +564,7 @@ impl Default for Packet {
                 ..MessageInfo::default()
             },
             digest: [0; 16],
+            cause: None,
             bytes: Arc::from([]),
             opened: None,
             refs: 0,

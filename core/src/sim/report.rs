@@ -34,7 +34,7 @@ pub struct Report {
     pub end_ms: u64,
     /// Steps made.
     pub steps: u64,
-    /// Events that observers heard.
+    /// Events that observers heard, single messages and timers aside.
     pub events: u64,
     /// Packets handed to nodes.
     pub delivered: u64,
@@ -156,7 +156,7 @@ impl Sim {
             seed: scenario.seed,
             end_ms: self.now().as_ms(),
             steps: self.steps(),
-            events: self.log().len() as u64,
+            events: self.log().of_protocol(),
             delivered: self.delivered(),
             trace_hash: self.trace_hash(),
             nodes: views

@@ -1,6 +1,7 @@
 //! Steps: what is due is handed to a node, and what comes out goes on its way.
 
-use super::network::What;
+use super::log::{CauseId, Told};
+use super::network::{Packet, What};
 use super::{ClientReply, Decision, SCENARIO_CLIENT, Sim, global_time, local_time};
 use crate::entropy::{Purpose, draw, scale};
 use crate::event::{Event, EventKind, Level};
@@ -13,8 +14,7 @@ impl Sim {
     pub(super) fn deliver(&mut self, packet: u32, to: NodeId) -> Option<Option<NodeId>> {
         let from = self.net.packet(packet).from;
         if self.slot(to).replica.is_none() || self.net.is_cut(from, to) {
-            let info = self.net.packet(packet).info;
-            self.drop_message(from, to, info, "lost_in_flight");
+            self.drop_message(packet, to);
             self.net.release(packet);
             return Some(Some(to));
         }
@@ -24,8 +24,21 @@ impl Sim {
             return Some(Some(to));
         }
         let now = self.local_time(to);
-        let digest = self.net.packet(packet).digest;
+        let Packet {
+            digest,
+            mut info,
+            cause: sent,
+            ..
+        } = *self.net.packet(packet);
         self.hash_step(b'd', to, &digest);
+        let replica = self.slots[usize::from(to.0) - 1].replica.as_deref();
+        if let Some(replica) = replica
+            && let Ok(opened) = self.net.opened(packet, replica)
+        {
+            // A liar's second version is not what its replica said.
+            info = opened.info;
+        }
+        let cause = self.tell(to, Told::Message { from, info, sent });
         let slot = &mut self.slots[usize::from(to.0) - 1];
         let replica = slot.replica.as_mut().expect("checked above");
         let again = self.scenario.schedule == Schedule::Manual;
@@ -36,7 +49,7 @@ impl Sim {
         };
         self.net.note_delivery(packet, to);
         self.net.release(packet);
-        self.absorb(to, output);
+        self.absorb(to, output, cause);
         Some(Some(to))
     }
 
@@ -57,8 +70,10 @@ impl Sim {
             return Some(Some(node));
         }
         self.hash_step(b't', node, &[]);
+        let due = self.slot(node).replica.as_ref()?.due();
+        let cause = due.and_then(|timer| self.tell(node, Told::Timer(timer)));
         let output = self.slot_mut(node).replica.as_mut()?.tick(now);
-        self.absorb(node, output);
+        self.absorb(node, output, cause);
         Some(Some(node))
     }
 
@@ -74,9 +89,10 @@ impl Sim {
         replica.set_level(self.level);
         let now = self.local_time(node);
         self.hash_step(b's', node, &[]);
+        let cause = self.tell(node, Told::Start);
         let output = replica.start(now);
         self.slot_mut(node).replica = Some(replica);
-        self.absorb(node, output);
+        self.absorb(node, output, cause);
         if let Some(fact) = self.environment.full_view(self.now, node) {
             self.give_fact(node, &fact);
         }
@@ -91,9 +107,16 @@ impl Sim {
         }
         let now = self.local_time(node);
         self.hash_step(b't', node, &(armed as u64).to_le_bytes());
+        let armed_timers = self
+            .slot(node)
+            .replica
+            .as_ref()
+            .map(|replica| replica.armed());
+        let timer = armed_timers.and_then(|timers| timers.get(armed).copied());
+        let cause = timer.and_then(|timer| self.tell(node, Told::Timer(timer)));
         if let Some(replica) = self.slot_mut(node).replica.as_mut() {
             let output = replica.fire(now, armed);
-            self.absorb(node, output);
+            self.absorb(node, output, cause);
         }
     }
 
@@ -111,9 +134,10 @@ impl Sim {
     fn give_fact(&mut self, node: NodeId, fact: &[u8]) {
         let now = self.local_time(node);
         self.hash_step(b'f', node, fact);
+        let cause = self.tell(node, Told::Fact);
         if let Some(replica) = self.slot_mut(node).replica.as_mut() {
             let output = replica.fact(now, fact);
-            self.absorb(node, output);
+            self.absorb(node, output, cause);
         }
     }
 
@@ -121,9 +145,10 @@ impl Sim {
         self.requests += 1;
         let (number, now) = (self.requests, self.local_time(node));
         self.hash_step(b'q', node, request);
+        let cause = self.tell(node, Told::Request);
         if let Some(replica) = self.slot_mut(node).replica.as_mut() {
             let output = replica.request(now, SCENARIO_CLIENT, number, request);
-            self.absorb(node, output);
+            self.absorb(node, output, cause);
         }
     }
 
@@ -143,20 +168,29 @@ impl Sim {
         any.then_some(None)
     }
 
-    fn absorb(&mut self, node: NodeId, output: Output) {
+    /// Keeps what a node is told, where observers hear more than decisions.
+    pub(super) fn tell(&mut self, node: NodeId, what: Told) -> Option<CauseId> {
+        (self.level >= Level::Protocol).then(|| self.log.tell(node, what))
+    }
+
+    pub(super) fn hash_writes(&mut self, output: &Output) {
         for write in output.writes.writes() {
             self.hash.update(&[b'w', write.table.0]).update(&write.key);
             if let Some(value) = &write.value {
                 self.hash.update(value);
             }
         }
+    }
+
+    fn absorb(&mut self, node: NodeId, output: Output, cause: Option<CauseId>) {
+        self.hash_writes(&output);
         let writes = !output.writes.is_empty();
         let delay = self.disk_latency(node, writes);
         let slot = self.slot_mut(node);
         if writes && slot.disk.is_failing() {
             return self.crash(node);
         }
-        let released = slot.disk.push(output, delay.is_some());
+        let released = slot.disk.push(output, cause, delay.is_some());
         if writes && slot.crash == Some(CrashPoint::AfterPersist) {
             slot.disk.flush();
             return self.crash(node);
@@ -176,8 +210,8 @@ impl Sim {
                 );
             }
         }
-        for released in released {
-            self.release(node, released);
+        for (released, cause) in released {
+            self.release(node, released, cause);
         }
         self.schedule_wake(node);
     }
@@ -185,13 +219,13 @@ impl Sim {
     pub(super) fn persisted(&mut self, node: NodeId) -> Option<Option<NodeId>> {
         let released = self.slot_mut(node).disk.persist_next();
         let any = !released.is_empty();
-        for released in released {
-            self.release(node, released);
+        for (released, cause) in released {
+            self.release(node, released, cause);
         }
         any.then_some(Some(node))
     }
 
-    fn release(&mut self, node: NodeId, released: Released) {
+    pub(super) fn release(&mut self, node: NodeId, released: Released, cause: Option<CauseId>) {
         for record in &released.records {
             let kind = record.kind as u8;
             self.hash.update(&[b'r', kind]).update(&record.instance.0.0);
@@ -213,13 +247,17 @@ impl Sim {
             });
         }
         for event in &released.events {
-            self.note(node, *event);
+            self.note(node, *event, cause);
         }
         for outgoing in released.sends {
             self.hash
                 .update(b"m")
                 .update(&outgoing.packet[outgoing.packet.len().saturating_sub(64)..]);
-            self.transmit(node, outgoing);
+            if self.is_live() {
+                self.let_go(node, &outgoing, cause);
+            } else {
+                self.transmit(node, outgoing, cause);
+            }
         }
         // After the messages of the same step: what a node decides may rest on what it said in that very step.
         for record in &released.records {
@@ -245,14 +283,14 @@ impl Sim {
     }
 
     /// Tells observers, and the expectations that count events.
-    pub(super) fn note(&mut self, node: NodeId, event: Event) {
+    pub(super) fn note(&mut self, node: NodeId, event: Event, cause: Option<CauseId>) {
         self.watch.on_event(self.now, node, &event);
-        self.log.push(node, &event);
+        self.log.push(node, &event, cause);
     }
 
     pub(super) fn note_fault(&mut self, node: NodeId, kind: EventKind) {
         if self.level >= Level::Decisions {
-            self.note(node, Event::new(kind, None, Round(0)));
+            self.note(node, Event::new(kind, None, Round(0)), None);
         }
     }
 

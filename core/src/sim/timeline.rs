@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::log::Mark;
 use super::{Sim, Stepped};
 use crate::event::Level;
 use crate::replica::BuildError;
@@ -21,7 +22,7 @@ const FIRST_SPACING: u64 = 64;
 pub struct Timeline {
     live: Sim,
     /// Runs at multiples of `spacing`, oldest first; without their logs, which are prefixes of the live one.
-    checkpoints: Vec<(u64, usize, Sim)>,
+    checkpoints: Vec<(u64, Mark, Sim)>,
     spacing: u64,
 }
 
@@ -31,7 +32,11 @@ impl Timeline {
     /// # Errors
     /// When a node cannot be built.
     pub fn new(scenario: &Scenario) -> Result<Timeline, BuildError> {
-        let mut sim = Sim::new(scenario)?;
+        Sim::new(scenario).map(Timeline::of)
+    }
+
+    /// The same of any run that is before its first step.
+    pub fn of(mut sim: Sim) -> Timeline {
         sim.set_level(Level::Full);
         let mut timeline = Timeline {
             live: sim,
@@ -39,7 +44,7 @@ impl Timeline {
             spacing: FIRST_SPACING,
         };
         timeline.checkpoint();
-        Ok(timeline)
+        timeline
     }
 
     /// The run at the cursor.
@@ -125,11 +130,11 @@ impl Timeline {
             self.checkpoints
                 .retain(|(at, ..)| at.is_multiple_of(spacing));
         }
-        let events = self.live.log.len();
+        let mark = self.live.log.mark();
         let log = core::mem::take(&mut self.live.log);
         let copy = self.live.clone();
         self.live.log = log;
-        self.checkpoints.push((steps, events, copy));
+        self.checkpoints.push((steps, mark, copy));
     }
 
     fn rewind(&mut self, step: u64) {
@@ -138,9 +143,9 @@ impl Timeline {
             .iter()
             .rposition(|(at, ..)| *at <= step)
             .unwrap_or(0);
-        let (_, events, copy) = &self.checkpoints[place];
+        let (_, mark, copy) = &self.checkpoints[place];
         let mut log = core::mem::take(&mut self.live.log);
-        log.truncate(*events);
+        log.cut(*mark);
         // Looking back is not undoing: what was done by hand since is done again on the way forward.
         let mut ahead = core::mem::take(&mut self.live.by_hand_ahead);
         let kept = copy.by_hand.len();

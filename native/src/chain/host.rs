@@ -1,34 +1,36 @@
 //! The host: one task owns the environment; connections hand it what nodes say, and carry away what they are told.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use phaselab_core::codec::{self, encode};
+use phaselab_core::codec::encode;
+use phaselab_core::crypto::Keyring;
 use phaselab_core::environment::Environment;
 use phaselab_core::replica::Replica;
 use phaselab_core::types::{Hash32, NodeId, Time};
 use phaselab_core::view::ViewScope;
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::Level;
 
-use super::{FRAME_BYTES_MAX, FromHost, ToHost, decode};
+use super::state::StateFile;
+use super::{FRAME_BYTES_MAX, FromHost, HELLO_TIMEOUT, ToHost, decode, hello_preimage};
 use crate::failure::{Failure, io_words};
 use crate::frame;
 use crate::genesis::GenesisFile;
+use crate::init::entropy;
 use crate::log::{About, note};
-use crate::store::create_private;
 
 /// Frames that wait for one node; one that lets more pile up is disconnected.
 const QUEUE_MAX: usize = 1024;
-const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections at once; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 256;
 
 /// A running host.
 #[derive(Debug)]
@@ -82,14 +84,60 @@ pub(crate) async fn start(
     };
     let actor = Actor::open(genesis, state, paid)?;
     let hash = genesis.genesis.hash();
-    let members = genesis.ids();
+    let keyring = Keyring::new(genesis.genesis.crypto, &genesis.genesis.members)
+        .map_err(|error| Failure::in_file(&genesis.path, error))?;
     let (say, said) = mpsc::channel(QUEUE_MAX);
-    let accepting = tokio::spawn(accept(listener, hash, members, say.clone()));
+    let accepting = tokio::spawn(accept(listener, hash, Arc::new(keyring), say.clone()));
     Ok(Some(Host {
         accepting,
         stop: say,
         actor: tokio::spawn(actor.run(said)),
     }))
+}
+
+/// The world outside, hosted for whoever runs in this process.
+#[derive(Debug)]
+pub(crate) struct Hosted {
+    say: mpsc::Sender<Said>,
+}
+
+/// Starts hosting without a socket. Its state is saved when this returns. `paid` is as for [`start`].
+///
+/// # Errors
+/// If the saved state is gone or of something else.
+pub(crate) fn start_here(
+    genesis: &GenesisFile,
+    state: &Path,
+    paid: Option<String>,
+) -> Result<Hosted, Failure> {
+    let mut actor = Actor::open(genesis, state, paid)?;
+    actor.keep();
+    let (say, said) = mpsc::channel(QUEUE_MAX);
+    tokio::spawn(actor.run(said));
+    Ok(Hosted { say })
+}
+
+impl Hosted {
+    /// A node is there: what it is told from now on, the whole view first. Told so often that it does not keep up, it is
+    /// told nothing more.
+    pub(crate) async fn hello(&self, node: NodeId) -> mpsc::Receiver<FromHost> {
+        let (tell, told) = mpsc::channel(QUEUE_MAX);
+        // An actor that is gone tells nothing, and the queue ends.
+        let _ = self.say.send(Said::Hello { node, tell }).await;
+        told
+    }
+
+    /// A node reports; it is told once that is kept.
+    pub(crate) async fn report(&self, node: NodeId, report: Vec<u8>) {
+        let _ = self.say.send(Said::Report { node, report }).await;
+    }
+
+    /// Stops; what was noted is on disk.
+    pub(crate) async fn stop(&self) {
+        let _ = self.say.send(Said::Stop).await;
+        // The actor drops its end when it is done.
+        self.say.closed().await;
+    }
 }
 
 /// What a node holds that the chain has paid for, in words; `None` if nothing.
@@ -115,23 +163,36 @@ impl Host {
 async fn accept(
     listener: TcpListener,
     genesis: Hash32,
-    members: Vec<NodeId>,
+    keyring: Arc<Keyring>,
     say: mpsc::Sender<Said>,
 ) {
-    loop {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    while let Ok(place) = places.clone().acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of handles, most likely: others must end first.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        tokio::spawn(serve(stream, genesis, members.clone(), say.clone()));
+        let serving = serve(stream, genesis, keyring.clone(), say.clone());
+        tokio::spawn(async move {
+            serving.await;
+            drop(place);
+        });
     }
 }
 
 /// Serves one node until it or the host is gone.
-async fn serve(stream: TcpStream, genesis: Hash32, members: Vec<NodeId>, say: mpsc::Sender<Said>) {
+async fn serve(stream: TcpStream, genesis: Hash32, keyring: Arc<Keyring>, say: mpsc::Sender<Said>) {
     let _ = stream.set_nodelay(true);
     let (mut reader, mut writer) = stream.into_split();
+    // Without entropy nobody can be told from another.
+    let Ok(challenge) = entropy().map(Hash32) else {
+        return;
+    };
+    let greeting = encode(&challenge);
+    if frame::write(&mut writer, &greeting).await.is_err() {
+        return;
+    }
     let Ok(Ok(Some(bytes))) =
         timeout(HELLO_TIMEOUT, frame::read(&mut reader, FRAME_BYTES_MAX)).await
     else {
@@ -141,9 +202,24 @@ async fn serve(stream: TcpStream, genesis: Hash32, members: Vec<NodeId>, say: mp
         Ok(ToHost::Hello {
             node,
             genesis: theirs,
-        }) if theirs == genesis && members.contains(&node) => node,
-        Ok(ToHost::Hello { .. }) => {
-            let refusal = FromHost::Refused("the chain is of another cluster".to_owned());
+            signature,
+        }) if theirs == genesis
+            && keyring.verify(
+                node,
+                &hello_preimage(node, &genesis, &challenge),
+                &signature,
+            ) =>
+        {
+            node
+        }
+        Ok(ToHost::Hello {
+            genesis: theirs, ..
+        }) => {
+            let why = match theirs == genesis {
+                true => "the key is not the one that genesis registers",
+                false => "the chain is of another cluster",
+            };
+            let refusal = FromHost::Refused(why.to_owned());
             let _ = frame::write(&mut writer, &encode(&refusal)).await;
             return;
         }
@@ -248,27 +324,44 @@ impl Actor {
                     None => std::future::pending().await,
                 }
             };
-            let mut noted = None;
+            let mut heard = Vec::new();
             tokio::select! {
-                message = said.recv() => match message {
-                    None | Some(Said::Stop) => return self.keep(),
-                    Some(Said::Hello { node, tell }) => self.welcome(node, tell),
-                    Some(Said::Report { node, report }) => {
-                        self.environment.report(self.now(), node, &report);
-                        noted = Some(node);
+                // Keeping costs the same however much was said: all that waits is kept together.
+                count = said.recv_many(&mut heard, QUEUE_MAX) => {
+                    if count == 0 {
+                        return self.keep();
                     }
-                },
+                }
                 () = pause => {}
+            }
+            let mut noted = Vec::new();
+            for message in heard {
+                match message {
+                    Said::Stop => return self.keep(),
+                    Said::Hello { node, tell } => {
+                        // It says again what it was not told to be kept.
+                        noted.retain(|other| *other != node);
+                        self.welcome(node, tell);
+                    }
+                    Said::Report { node, report } => {
+                        self.environment.report(self.now(), node, &report);
+                        noted.push(node);
+                    }
+                }
             }
             let facts = self.environment.poll(self.now());
             // Kept before it is told: a restart must not take back what a node was shown.
+            let began = Instant::now();
             self.keep();
-            if let Some(node) = noted {
+            let took = began.elapsed();
+            for node in noted {
                 self.tell(node, FromHost::Noted);
             }
             for (node, fact) in facts {
                 self.tell(node, FromHost::Fact(fact));
             }
+            // Whatever is said, at most half of the time goes into keeping it, and the more is kept together.
+            tokio::time::sleep(took).await;
         }
     }
 
@@ -310,91 +403,3 @@ impl Actor {
 
 /// Seeds the draws of a live chain; there is nothing to reproduce.
 const CHAIN_SEED: u64 = 1;
-
-/// The actor's state on disk: replaced as a whole, never changed in place.
-#[derive(Debug)]
-struct StateFile {
-    path: PathBuf,
-    genesis: Hash32,
-    written: Vec<u8>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Saved {
-    version: u8,
-    genesis: Hash32,
-    now: Time,
-    state: Vec<u8>,
-}
-
-const STATE_VERSION: u8 = 1;
-
-impl StateFile {
-    fn read(&self) -> Result<Option<Saved>, Failure> {
-        let bytes = match std::fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Failure::in_file(&self.path, io_words(&error))),
-        };
-        let saved: Saved = postcard::from_bytes(&bytes).map_err(|_| {
-            Failure::in_file(
-                &self.path,
-                "not the saved state of a chain; expected what a host wrote",
-            )
-        })?;
-        if saved.version != STATE_VERSION || saved.genesis != self.genesis {
-            return Err(Failure::in_file(
-                &self.path,
-                "the saved state of the chain is of another cluster",
-            ));
-        }
-        Ok(Some(saved))
-    }
-
-    fn write(&mut self, now: Time, state: Vec<u8>) -> std::io::Result<()> {
-        let saved = Saved {
-            version: STATE_VERSION,
-            genesis: self.genesis,
-            now,
-            state,
-        };
-        let draft = self.path.with_extension("state.new");
-        let _ = std::fs::remove_file(&draft);
-        let mut file = create_private(&draft)?;
-        file.write_all(&codec::encode(&saved))?;
-        file.sync_all()?;
-        std::fs::rename(&draft, &self.path)?;
-        self.written = saved.state;
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::scratch;
-
-    #[test]
-    fn a_saved_state_comes_back_and_another_clusters_is_refused() {
-        let dir = scratch("chain");
-        let file = |genesis| StateFile {
-            path: dir.join("chain.state"),
-            genesis: Hash32([genesis; 32]),
-            written: Vec::new(),
-        };
-        assert!(file(1).read().unwrap().is_none());
-        file(1).write(Time(5), vec![1, 2, 3]).unwrap();
-        file(1).write(Time(9), vec![4]).unwrap();
-        let saved = file(1).read().unwrap().unwrap();
-        assert_eq!((saved.now, saved.state), (Time(9), vec![4]));
-        assert!(
-            file(2)
-                .read()
-                .unwrap_err()
-                .to_string()
-                .contains("another cluster")
-        );
-        std::fs::write(dir.join("chain.state"), b"junk").unwrap();
-        assert!(file(1).read().is_err());
-    }
-}

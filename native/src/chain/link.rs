@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use phaselab_core::codec::encode;
+use phaselab_core::crypto::Signer;
 use phaselab_core::types::{Hash32, NodeId};
 use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::Level;
 
-use super::{FRAME_BYTES_MAX, FromHost, ToHost, decode};
+use super::{FRAME_BYTES_MAX, FromHost, HELLO_TIMEOUT, ToHost, decode, hello_preimage};
 use crate::frame;
 use crate::log::{About, note};
 use crate::node::Input;
@@ -26,6 +28,7 @@ pub(crate) fn start(
     address: SocketAddr,
     genesis: Hash32,
     node: NodeId,
+    signer: Signer,
     inbox: mpsc::Sender<Input>,
 ) -> mpsc::Sender<Vec<u8>> {
     let (reports, queued) = mpsc::channel(REPORTS_MAX);
@@ -34,6 +37,7 @@ pub(crate) fn start(
             address,
             genesis,
             node,
+            signer,
             inbox,
             unnoted: VecDeque::new(),
         }
@@ -46,6 +50,7 @@ struct Link {
     address: SocketAddr,
     genesis: Hash32,
     node: NodeId,
+    signer: Signer,
     inbox: mpsc::Sender<Input>,
     /// Oldest first.
     unnoted: VecDeque<Vec<u8>>,
@@ -96,10 +101,19 @@ impl Link {
     async fn talk(&mut self, stream: TcpStream, queued: &mut mpsc::Receiver<Vec<u8>>) -> Ended {
         let _ = stream.set_nodelay(true);
         let (mut reader, mut writer) = stream.into_split();
+        let first = timeout(HELLO_TIMEOUT, frame::read(&mut reader, FRAME_BYTES_MAX)).await;
+        let Ok(Ok(Some(first))) = first else {
+            return Ended::Lost;
+        };
+        let Ok(challenge) = decode::<Hash32>(&first) else {
+            return Ended::Refused("it does not speak as a chain does".to_owned());
+        };
         self.gather(queued);
+        let preimage = hello_preimage(self.node, &self.genesis, &challenge);
         let hello = ToHost::Hello {
             node: self.node,
             genesis: self.genesis,
+            signature: self.signer.sign(&preimage),
         };
         let again = self
             .unnoted

@@ -164,16 +164,17 @@ fn load(name: &str) -> Result<Scenario, Failure> {
     }
 }
 
+/// Whether a name may have been meant; of a short one little may differ.
+pub(super) fn is_near(name: &str, known: &str) -> bool {
+    let longer = name.chars().count().max(known.chars().count());
+    strsim::damerau_levenshtein(name, known) <= (longer / 3).min(3)
+}
+
 /// `no scenario "three-signer"; did you mean two-phase/three-signers?`
 fn unknown(name: &str, known: impl Iterator<Item = &'static str>) -> String {
     let near = |full: &&str| {
         let bare = full.rsplit('/').next().unwrap_or(full);
-        // Of a short name little may differ.
-        let is_near = |known: &str| {
-            let longer = name.chars().count().max(known.chars().count());
-            strsim::damerau_levenshtein(name, known) <= (longer / 3).min(3)
-        };
-        is_near(bare) || is_near(full) || (name.len() >= 3 && full.contains(name))
+        is_near(name, bare) || is_near(name, full) || (name.len() >= 3 && full.contains(name))
     };
     let near: Vec<_> = known.filter(near).collect();
     if near.is_empty() {

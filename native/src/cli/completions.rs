@@ -1,6 +1,6 @@
 //! `phaselab completions`: scripts for shells.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
 use crate::failure::Outcome;
@@ -17,12 +17,7 @@ pub(crate) struct CompletionsArgs {
 pub(crate) fn run(args: &CompletionsArgs) -> Outcome {
     // Into memory first: the generator panics where it cannot write.
     let mut script = Vec::new();
-    clap_complete::generate(
-        args.shell,
-        &mut super::Cli::command(),
-        "phaselab",
-        &mut script,
-    );
+    clap_complete::generate(args.shell, &mut super::command(), "phaselab", &mut script);
     print_raw(&String::from_utf8_lossy(&script));
     Ok(())
 }

@@ -3,13 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use phaselab_core::event::Level;
 use phaselab_core::explore;
 use phaselab_core::sim::Sim;
 use phaselab_core::sim::report::Report;
 use phaselab_core::trace::Trace;
+use phaselab_core::why::Why;
+use serde::Serialize;
 
 use super::choose::Choice;
 use super::story::{self, Telling};
+use super::why::{self, Question};
 use crate::failure::{Failure, Outcome, io_words};
 use crate::panics;
 use crate::terminal::print_json;
@@ -31,12 +35,24 @@ pub(crate) struct SimArgs {
     /// Tell every event of the story, however many there are
     #[arg(long, conflicts_with = "json")]
     all: bool,
+    /// Say why an event was decided at a node, or what it lacks there; without a node, where it ended first
+    #[arg(long, value_name = "EVENT[@NODE]", value_parser = why::question)]
+    why: Option<Question>,
     /// If the run is not as expected: leave out what it does not need to go wrong in the same way, and show what is left
     #[arg(long)]
     minimize: bool,
     /// Write the run's trace to a file, for `phaselab replay` and the page
     #[arg(long, value_name = "OUT")]
     trace: Option<PathBuf>,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<Why>,
 }
 
 /// The first thing that was not as expected, by name.
@@ -60,8 +76,11 @@ pub(crate) fn run(args: &SimArgs) -> Outcome {
     {
         return Err(Failure::in_file(folder, "no such folder"));
     }
-    let sim = Sim::new(&scenario)
+    let mut sim = Sim::new(&scenario)
         .map_err(|error| Failure::Input(format!("{}: {error}", scenario.name)))?;
+    // Only this level tells what was lost.
+    let level = args.why.as_ref().map(|_| Level::Full);
+    level.into_iter().for_each(|level| sim.set_level(level));
     let failed = |what| Failure::Failed(format!("{}: {what}", scenario.name));
     let (mut trace, mut sim) = panics::caught(|| Trace::record(sim)).map_err(failed)?;
     if args.minimize
@@ -82,8 +101,9 @@ pub(crate) fn run(args: &SimArgs) -> Outcome {
         for entry in &least.interventions {
             eprintln!("           {}", story::intervention(entry));
         }
-        let smaller = Sim::new(&least)
+        let mut smaller = Sim::new(&least)
             .map_err(|error| Failure::Failed(format!("{}: {error}", least.name)))?;
+        level.into_iter().for_each(|level| smaller.set_level(level));
         (trace, sim) = Trace::record(smaller);
     }
     if let Some(path) = &args.trace {
@@ -91,8 +111,15 @@ pub(crate) fn run(args: &SimArgs) -> Outcome {
             .map_err(|error| Failure::in_file(path, io_words(&error)))?;
     }
     let report = sim.report();
+    let question = args.why.as_ref();
+    let why = question
+        .map(|question| why::answer(&sim, question))
+        .transpose()?;
     if args.json {
-        print_json(&report);
+        print_json(&Printed {
+            report: &report,
+            why,
+        });
     } else {
         story::tell(
             &sim,
@@ -100,6 +127,7 @@ pub(crate) fn run(args: &SimArgs) -> Outcome {
             &Telling {
                 all: args.all,
                 next: story::next(&args.choice, &report),
+                why,
             },
         );
     }

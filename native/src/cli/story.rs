@@ -7,8 +7,10 @@ use phaselab_core::sim::Sim;
 use phaselab_core::sim::log::Logged;
 use phaselab_core::sim::report::Report;
 use phaselab_core::types::NodeId;
+use phaselab_core::why::Why;
 
 use super::choose::Choice;
+use super::why;
 use crate::terminal::{Ink, Screen};
 
 /// How a run is told.
@@ -18,6 +20,8 @@ pub(crate) struct Telling {
     pub(crate) all: bool,
     /// What to try next.
     pub(crate) next: String,
+    /// The answer to what was asked.
+    pub(crate) why: Option<Why>,
 }
 
 /// More lines than these are summed up.
@@ -26,10 +30,13 @@ const STORY_LINES_MAX: usize = 60;
 /// Tells a finished run.
 pub(crate) fn tell(sim: &Sim, report: &Report, telling: &Telling) {
     let mut screen = Screen::stdout();
-    header(&mut screen, sim.scenario());
-    events(&mut screen, sim, telling.all);
+    header(&mut screen, sim);
+    events(&mut screen, sim, telling);
     outcomes(&mut screen, sim, report);
     verdicts(&mut screen, report);
+    if let Some(why) = &telling.why {
+        why::tell(&mut screen, why);
+    }
     screen.entry("next      ", Some(Ink::Dim), &telling.next);
 }
 
@@ -66,15 +73,19 @@ fn is_named(full: &str, name: &str) -> bool {
     full == name || bare(full) == name
 }
 
-/// Protocol, rules, nodes, seed, crypto, and that it was simulated; what is unsafe says so.
-fn header(screen: &mut Screen, scenario: &Scenario) {
+/// Protocol, rules, nodes, crypto, and whether it was simulated, from which seed, or live; what is unsafe says so.
+fn header(screen: &mut Screen, sim: &Sim) {
+    let scenario = sim.scenario();
+    let (seed, origin) = match sim.is_live() {
+        true => (String::new(), "live"),
+        false => (format!("seed {} · ", scenario.seed), "simulated"),
+    };
     let facts = format!(
-        "{} {}{} · {} · seed {} · {} · simulated",
+        "{} {}{} · {} · {seed}{} · {origin}",
         scenario.protocol.name(),
         scenario.rules.name(),
         unsafe_label(scenario),
         counted(u64::from(scenario.nodes), "node"),
-        scenario.seed,
         scenario.crypto.name(),
     );
     screen.entry(&format!("{}  ", scenario.name), Some(Ink::Bold), &facts);
@@ -101,15 +112,17 @@ pub(super) fn intervention(entry: &Intervention) -> String {
     }
 }
 
-fn events(screen: &mut Screen, sim: &Sim, all: bool) {
+fn events(screen: &mut Screen, sim: &Sim, telling: &Telling) {
     let names = sim.names();
     let mut told: Vec<Logged> = sim
         .log()
         .iter()
         .filter(|entry| narrate::is_told(entry.event.kind))
+        // An answer needs to hear of single messages; the story stays as it is.
+        .filter(|entry| telling.why.is_none() || !entry.event.kind.is_of_full_level())
         .collect();
     let total = told.len();
-    if !all {
+    if !telling.all {
         told.truncate(STORY_LINES_MAX);
     }
     for entry in &told {

@@ -1,79 +1,49 @@
 //! One peer: dialling it, writing to its newest connection, reading all of them.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use iroh::endpoint::{Connection, VarInt};
-use iroh::{Endpoint, EndpointAddr, EndpointId};
+use iroh::{Endpoint, EndpointAddr};
 use phaselab_core::envelope::PACKET_BYTES_MAX;
 use phaselab_core::types::NodeId;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::Level;
 
+use super::faults::Faults;
+use super::limit::PeerLimit;
+use super::signs::Signs;
 use super::{ALPN, CONNECTIONS_PER_PEER_MAX, HANDSHAKE_TIMEOUT};
 use crate::frame;
 use crate::log::{About, note};
 use crate::node::Input;
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a frame may take once it has begun.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(3);
 /// A connection that ends sooner was refused.
 const LASTING: Duration = Duration::from_secs(1);
 
+const CLOSED_SLOW: u32 = 408;
 const CLOSED_OVERSIZE: u32 = 413;
 const CLOSED_SURPLUS: u32 = 429;
-
-/// A peer's signs of life, written by its task.
-#[derive(Debug)]
-pub(super) struct Signs {
-    pub(super) connected: AtomicBool,
-    /// Packets that were dropped because the queue was full.
-    pub(super) dropped: AtomicU64,
-    /// Milliseconds since `since`, plus one; 0 for never.
-    heard_ms: AtomicU64,
-    since: Instant,
-}
-
-impl Signs {
-    /// A peer that was never heard.
-    pub(super) fn new() -> Signs {
-        Signs {
-            connected: AtomicBool::new(false),
-            dropped: AtomicU64::new(0),
-            heard_ms: AtomicU64::new(0),
-            since: Instant::now(),
-        }
-    }
-
-    /// How long ago the peer was heard.
-    pub(super) fn heard(&self) -> Option<Duration> {
-        let at_ms = self.heard_ms.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(
-            self.since
-                .elapsed()
-                .saturating_sub(Duration::from_millis(at_ms)),
-        )
-    }
-
-    fn heard_now(&self) {
-        let ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        self.heard_ms.store(ms + 1, Ordering::Relaxed);
-    }
-}
 
 /// The task of one peer.
 pub(super) struct Peer {
     pub(super) id: NodeId,
-    pub(super) key: EndpointId,
-    /// Where it listens; without one it must dial.
-    pub(super) address: Option<SocketAddr>,
+    /// The way to it; without one it must dial.
+    pub(super) way: Option<EndpointAddr>,
     pub(super) endpoint: Endpoint,
     pub(super) inbox: mpsc::Sender<Input>,
     pub(super) signs: Arc<Signs>,
+    pub(super) limit: Arc<PeerLimit>,
+    /// What breaks the link on purpose, if this node takes faults.
+    pub(super) faults: Option<Arc<Faults>>,
     /// Those that are read, oldest first.
     pub(super) connections: Vec<Connection>,
 }
@@ -93,9 +63,9 @@ impl Peer {
                 else => return,
             };
             let since = Instant::now();
-            self.note_up(true);
+            self.note_up(true).await;
             self.write(connection, &mut queued, &mut accepted).await;
-            self.note_up(false);
+            self.note_up(false).await;
             backoff = if since.elapsed() < LASTING {
                 longer(backoff)
             } else {
@@ -106,18 +76,16 @@ impl Peer {
 
     /// Dials until there is a connection.
     async fn dial(&self, mut backoff: Duration) -> Connection {
-        let Some(address) = self.address else {
+        let Some(way) = &self.way else {
             return std::future::pending().await;
         };
-        let address = EndpointAddr::new(self.key).with_ip_addr(address);
         loop {
-            tokio::time::sleep(backoff).await;
-            match timeout(
-                HANDSHAKE_TIMEOUT,
-                self.endpoint.connect(address.clone(), ALPN),
-            )
-            .await
-            {
+            // Spread, so that nodes that lost one another at the same moment do not meet at the same moment again and
+            // again.
+            let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+            tokio::time::sleep(jittered(backoff, random)).await;
+            let connecting = self.endpoint.connect(way.clone(), ALPN);
+            match timeout(HANDSHAKE_TIMEOUT, connecting).await {
                 Ok(Ok(connection)) => return connection,
                 Ok(Err(error)) => note(
                     Level::DEBUG,
@@ -144,6 +112,7 @@ impl Peer {
         let mut newest = Some(connection);
         while let Some(connection) = newest.take() {
             self.read(&connection);
+            self.signs.set_up(Some(&connection));
             let Ok(Ok(mut stream)) = timeout(WRITE_TIMEOUT, connection.open_uni()).await else {
                 return;
             };
@@ -160,6 +129,7 @@ impl Peer {
                         if !matches!(timeout(WRITE_TIMEOUT, frame::write(&mut stream, &packet)).await, Ok(Ok(()))) {
                             return;
                         }
+                        self.signs.sent.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             }
@@ -176,53 +146,129 @@ impl Peer {
                 .close(VarInt::from_u32(CLOSED_SURPLUS), b"too many connections");
         }
         self.connections.push(connection.clone());
-        tokio::spawn(read(
-            connection.clone(),
-            self.id,
-            self.inbox.clone(),
-            self.signs.clone(),
-        ));
+        let reader = Reader {
+            connection: connection.clone(),
+            peer: self.id,
+            inbox: self.inbox.clone(),
+            signs: self.signs.clone(),
+            limit: self.limit.clone(),
+            faults: self.faults.clone(),
+        };
+        tokio::spawn(reader.run());
     }
 
-    fn note_up(&self, up: bool) {
-        self.signs.connected.store(up, Ordering::Relaxed);
+    /// Tells the log and the node that the peer came or went.
+    async fn note_up(&self, up: bool) {
         if up {
             self.signs.heard_now();
+        } else {
+            self.signs.set_up(None);
         }
         note(
             Level::INFO,
             About::peer(self.id),
             if up { "connected" } else { "disconnected" },
         );
+        let peer = self.id;
+        // Without a node there is nobody to tell.
+        let _ = self.inbox.send(Input::Peer { peer, up }).await;
     }
 }
 
-/// Reads a connection's streams of frames, one after the other.
-async fn read(connection: Connection, peer: NodeId, inbox: mpsc::Sender<Input>, signs: Arc<Signs>) {
-    while let Ok(mut stream) = connection.accept_uni().await {
-        loop {
-            match frame::read(&mut stream, PACKET_BYTES_MAX).await {
-                Ok(Some(bytes)) => {
-                    signs.heard_now();
-                    if inbox.send(Input::Packet { peer, bytes }).await.is_err() {
-                        return;
+/// The task of one connection.
+struct Reader {
+    connection: Connection,
+    peer: NodeId,
+    inbox: mpsc::Sender<Input>,
+    signs: Arc<Signs>,
+    limit: Arc<PeerLimit>,
+    faults: Option<Arc<Faults>>,
+}
+
+impl Reader {
+    /// Reads the connection's streams of frames, one after the other.
+    async fn run(self) {
+        while let Ok(mut stream) = self.connection.accept_uni().await {
+            loop {
+                match frame::read_within(&mut stream, PACKET_BYTES_MAX, FRAME_TIMEOUT).await {
+                    Ok(Some(bytes)) => {
+                        if !self.on_packet(bytes).await {
+                            return;
+                        }
                     }
+                    Ok(None) => break,
+                    Err(error) => match error.kind() {
+                        ErrorKind::InvalidData => {
+                            return self.give_up(&error, CLOSED_OVERSIZE, b"frame too long");
+                        }
+                        ErrorKind::TimedOut => {
+                            return self.give_up(&error, CLOSED_SLOW, b"frame too slow");
+                        }
+                        _ => break,
+                    },
                 }
-                Ok(None) => break,
-                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                    note(
-                        Level::WARN,
-                        About::peer(peer),
-                        format!("closed the connection: {error}"),
-                    );
-                    return connection.close(VarInt::from_u32(CLOSED_OVERSIZE), b"frame too long");
-                }
-                Err(_) => break,
             }
         }
+    }
+
+    /// Hands a packet to the node, and waits as long as its rate and the node ask for; `false` once there is no node.
+    async fn on_packet(&self, bytes: Vec<u8>) -> bool {
+        let wait = self.limit.spend(Instant::now(), bytes.len());
+        let is_cut = |faults: &Arc<Faults>| faults.is_cut(self.peer);
+        if !self.faults.as_ref().is_some_and(is_cut) {
+            self.signs.note_received(bytes.len());
+            let peer = self.peer;
+            if self
+                .inbox
+                .send(Input::Packet { peer, bytes })
+                .await
+                .is_err()
+            {
+                return false;
+            }
+        }
+        if !wait.is_zero() {
+            self.signs.slowed.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(wait).await;
+        }
+        true
+    }
+
+    fn give_up(&self, error: &std::io::Error, code: u32, reason: &[u8]) {
+        let text = format!("closed the connection: {error}");
+        note(Level::WARN, About::peer(self.peer), text);
+        self.connection.close(VarInt::from_u32(code), reason);
     }
 }
 
 fn longer(backoff: Duration) -> Duration {
     (backoff * 2).clamp(BACKOFF_MIN, BACKOFF_MAX)
+}
+
+/// Between half of it and half as much again.
+fn jittered(backoff: Duration, random: u32) -> Duration {
+    backoff / 2 + backoff.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_rarer_each_time_up_to_a_limit_and_never_at_the_same_moment() {
+        let mut backoff = Duration::ZERO;
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            backoff = longer(backoff);
+            waits.push(backoff.as_millis());
+        }
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 3000, 3000, 3000]);
+        let second = Duration::from_secs(1);
+        assert_eq!(jittered(second, 0), second / 2);
+        assert_eq!(jittered(second, u32::MAX), second * 3 / 2);
+        assert_eq!(jittered(Duration::ZERO, 7), Duration::ZERO);
+        let spread: std::collections::BTreeSet<_> =
+            (0..64).map(|step| jittered(second, step << 26)).collect();
+        assert_eq!(spread.len(), 64);
+    }
 }

@@ -8,7 +8,7 @@
 //! next batch: group commit. When the next batch is full, input waits. A store that fails ends the node with nothing
 //! released: what it would have said was never promised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,22 +18,29 @@ use phaselab_core::engine::To;
 use phaselab_core::event::{Event, EventKind, Level};
 use phaselab_core::narrate;
 use phaselab_core::protocol::ProtocolKind;
+use phaselab_core::recording::Input as Recorded;
 use phaselab_core::replica::{Outbox, Output, Released, Replica};
 use phaselab_core::store::{Durable, WriteBatch};
 use phaselab_core::types::{ClientId, Hash32, InstanceId, NodeId, Time};
 use phaselab_core::view::ViewScope;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::report::{self, ChainReport, Known, NodeReport};
+use super::watch::Seen;
 use super::{Answer, Input};
 use crate::failure::{Failure, Outcome};
 use crate::log::{About, note};
+use crate::metrics::Metrics;
 use crate::net::PeerState;
+use crate::recording::Tape;
 use crate::store::Store;
 
+mod measure;
 #[cfg(test)]
 mod tests;
+
+use measure::{Meter, Waiting};
 
 /// Where a node's writes become durable.
 pub(crate) trait Disk: Send + Sync + 'static {
@@ -54,6 +61,12 @@ impl Disk for Store {
 pub(crate) trait Outside: Send + 'static {
     /// Sends a packet to a member.
     fn send(&self, to: NodeId, packet: &Arc<[u8]>);
+    /// Whether observers want every message.
+    fn is_watched(&self) -> bool {
+        false
+    }
+    /// Shows observers what happened.
+    fn show(&self, _at: Time, _events: &[Event]) {}
     /// Tells the world outside.
     fn report(&self, report: Vec<u8>);
     /// What is known of the peers.
@@ -65,6 +78,8 @@ const CLIENTS_MAX: usize = 1024;
 /// Instances whose names and letters are remembered, and letters of each.
 const KNOWN_MAX: usize = 4096;
 const LETTERS_MAX: usize = 64;
+/// Accounts of this node that wait for the store; the oldest are given up when there are more.
+const UNSEEN_MAX: usize = 64;
 /// Outputs that wait for the store; input waits when there are more.
 const HELD_MAX: usize = 65_536;
 /// How long a stopping node waits for its last packets to leave.
@@ -76,14 +91,20 @@ pub(crate) struct EventLoop<D, O> {
     members: Vec<(NodeId, phaselab_core::types::GroupId)>,
     outbox: Outbox,
     held: usize,
+    /// Outputs that were held and are released.
+    let_go: u64,
+    /// Accounts of this node that show what is not durable yet: after how many outputs they may be seen, and by whom.
+    unseen: VecDeque<(u64, NodeReport, oneshot::Sender<NodeReport>)>,
     disk: Arc<D>,
     outside: O,
     protocol: ProtocolKind,
     started: Instant,
     committing: Option<JoinHandle<Result<Durable, String>>>,
-    waiting: BTreeMap<(ClientId, u64), mpsc::Sender<Answer>>,
+    waiting: BTreeMap<(ClientId, u64), Waiting>,
     known: BTreeMap<InstanceId, Known>,
     chain: ChainReport,
+    meter: Meter,
+    tape: Tape,
 }
 
 impl<D: Disk, O: Outside> EventLoop<D, O> {
@@ -95,15 +116,23 @@ impl<D: Disk, O: Outside> EventLoop<D, O> {
         outside: O,
         protocol: ProtocolKind,
     ) -> EventLoop<D, O> {
-        replica.set_level(Level::Protocol);
+        replica.set_level(if outside.is_watched() {
+            Level::Full
+        } else {
+            Level::Protocol
+        });
+        let metrics = Arc::new(Metrics::new(replica.id(), protocol));
         EventLoop {
             replica,
+            meter: Meter::new(metrics),
             members: members
                 .iter()
                 .map(|member| (member.id, member.group))
                 .collect(),
             outbox: Outbox::new(),
             held: 0,
+            let_go: 0,
+            unseen: VecDeque::new(),
             disk,
             outside,
             protocol,
@@ -112,7 +141,19 @@ impl<D: Disk, O: Outside> EventLoop<D, O> {
             waiting: BTreeMap::new(),
             known: BTreeMap::new(),
             chain: ChainReport::default(),
+            tape: Tape::off(),
         }
+    }
+
+    /// The same, recorded. The tape is begun with the moment at which the node's clock stands at zero.
+    pub(crate) fn recorded(mut self, begin: impl FnOnce(&dyn Replica, Instant) -> Tape) -> Self {
+        self.tape = begin(self.replica.as_ref(), self.started);
+        self
+    }
+
+    /// What is counted as it happens.
+    pub(crate) fn metrics(&self) -> Arc<Metrics> {
+        self.meter.metrics.clone()
     }
 
     /// What the store gave back, in words.
@@ -126,12 +167,23 @@ impl<D: Disk, O: Outside> EventLoop<D, O> {
     /// If a commit fails.
     pub(crate) async fn run(
         mut self,
+        inputs: mpsc::Receiver<Input>,
+        stop: impl Future<Output = ()>,
+    ) -> Outcome {
+        let ended = self.work(inputs, stop).await;
+        self.tape.finish();
+        ended
+    }
+
+    async fn work(
+        &mut self,
         mut inputs: mpsc::Receiver<Input>,
         stop: impl Future<Output = ()>,
     ) -> Outcome {
         let mut stop = pin!(stop);
-        let output = self.replica.start(self.now());
-        self.absorb(output);
+        let now = self.now();
+        let output = self.replica.start(now);
+        self.absorb(now, Recorded::Start, output);
         loop {
             self.commit_next();
             let deadline = self
@@ -144,8 +196,10 @@ impl<D: Disk, O: Outside> EventLoop<D, O> {
                 () = &mut stop => break,
                 durable = committed(&mut self.committing) => self.on_durable(durable?),
                 () = sleep_until(deadline), if !full => {
-                    let output = self.replica.tick(self.now());
-                    self.absorb(output);
+                    self.meter.metrics.input("timer");
+                    let now = self.now();
+                    let output = self.replica.tick(now);
+                    self.absorb(now, Recorded::Tick, output);
                 }
                 input = inputs.recv(), if !full => match input {
                     Some(input) => self.on_input(input),
@@ -171,31 +225,63 @@ impl<D: Disk, O: Outside> EventLoop<D, O> {
 
     fn on_input(&mut self, input: Input) {
         let now = self.now();
-        let output = match input {
+        let metrics = &self.meter.metrics;
+        let (input, output) = match input {
             Input::Packet { peer, bytes } => {
+                metrics.input("packet");
                 let opened = self.replica.open(&bytes);
                 if let Err(why) = &opened {
+                    self.meter.refused(why);
                     note(
                         tracing::Level::WARN,
                         About::peer(peer),
                         format!("refused a packet: {why}"),
                     );
                 }
-                self.replica
-                    .receive(now, opened.as_ref().map_err(|why| *why))
+                let output = self
+                    .replica
+                    .receive(now, opened.as_ref().map_err(|why| *why));
+                (Recorded::Packet(bytes), output)
             }
+            Input::Peer { peer, up } => match self.protocol.peer_fact(peer, up) {
+                Some(fact) => {
+                    metrics.input("fact");
+                    let output = self.replica.fact(now, &fact);
+                    (Recorded::Fact(fact), output)
+                }
+                None => return,
+            },
             Input::Submit {
                 client,
                 number,
                 request,
                 replies,
             } => {
+                metrics.input("submit");
                 self.await_reply((client, number), replies);
-                self.replica.request(now, client, number, &request)
+                let output = self.replica.request(now, client, number, &request);
+                let input = Recorded::Request {
+                    client,
+                    number,
+                    request,
+                };
+                (input, output)
             }
-            Input::Fact(fact) => self.replica.fact(now, &fact),
+            Input::Fact(fact) => {
+                metrics.input("fact");
+                let output = self.replica.fact(now, &fact);
+                (Recorded::Fact(fact), output)
+            }
+            Input::Look(answer) => {
+                let _ = answer.send(Seen::of(self.replica.as_ref(), now));
+                return;
+            }
             Input::Status(answer) => {
-                let _ = answer.send(self.report());
+                self.show(answer);
+                return;
+            }
+            Input::Measure(answer) => {
+                let _ = answer.send(self.sample());
                 return;
             }
             Input::Chain { up } => {
@@ -214,18 +300,21 @@ impl<D: Disk, O: Outside> EventLoop<D, O> {
                 return;
             }
         };
-        self.absorb(output);
+        self.absorb(now, input, output);
     }
 
     fn await_reply(&mut self, key: (ClientId, u64), replies: mpsc::Sender<Answer>) {
-        self.waiting.retain(|_, waiting| !waiting.is_closed());
+        self.waiting
+            .retain(|_, waiting| !waiting.replies.is_closed());
         if self.waiting.len() == CLIENTS_MAX {
             self.waiting.pop_first();
         }
-        self.waiting.insert(key, replies);
+        let since = Instant::now();
+        self.waiting.insert(key, Waiting { replies, since });
     }
 
-    fn absorb(&mut self, output: Output) {
+    fn absorb(&mut self, now: Time, input: Recorded, output: Output) {
+        self.tape.input(now, input, &output);
         if output.is_empty() {
             return;
         }
@@ -240,24 +329,52 @@ impl<D: Disk, O: Outside> EventLoop<D, O> {
         if self.committing.is_none()
             && let Some(batch) = self.outbox.take_batch()
         {
-            let disk = self.disk.clone();
-            self.committing = Some(tokio::task::spawn_blocking(move || disk.commit(&batch)));
+            let (disk, metrics) = (self.disk.clone(), self.metrics());
+            self.committing = Some(tokio::task::spawn_blocking(move || {
+                metrics.commit(batch.writes().len(), || disk.commit(&batch))
+            }));
         }
     }
 
     fn on_durable(&mut self, durable: Durable) {
+        self.tape.durable(self.now(), &durable);
         for released in self.outbox.durable(durable) {
             self.held -= 1;
+            self.let_go += 1;
             self.release(released);
+        }
+        while let Some((_, report, answer)) = self
+            .unseen
+            .pop_front_if(|(after, ..)| *after <= self.let_go)
+        {
+            let _ = answer.send(report);
         }
     }
 
+    /// Gives an account of this node once what it shows is durable: nothing that was seen is unseen after a restart.
+    fn show(&mut self, answer: oneshot::Sender<NodeReport>) {
+        let report = self.report();
+        if self.held == 0 {
+            let _ = answer.send(report);
+            return;
+        }
+        self.unseen.retain(|(.., waiting)| !waiting.is_closed());
+        if self.unseen.len() == UNSEEN_MAX {
+            self.unseen.pop_front();
+        }
+        let after = self.let_go + self.held as u64;
+        self.unseen.push_back((after, report, answer));
+    }
+
     fn release(&mut self, released: Released) {
+        self.outside.show(self.now(), &released.events);
         for event in &released.events {
+            self.meter.metrics.event(event.kind);
             self.tell(event);
         }
         for outgoing in &released.sends {
             for to in self.receivers(outgoing.to) {
+                self.meter.metrics.packet_sent();
                 self.outside.send(to, &outgoing.packet);
             }
         }
@@ -287,12 +404,16 @@ impl<D: Disk, O: Outside> EventLoop<D, O> {
         let Some(view) = self.protocol.read_reply(reply) else {
             return;
         };
-        let Some(replies) = self.waiting.get(&key) else {
+        let Some(waiting) = self.waiting.get(&key) else {
             return;
         };
         let is_last = view.last;
+        if is_last {
+            let waited = waiting.since.elapsed();
+            self.meter.metrics.answered(view.outcome, waited);
+        }
         let label = view.value.and_then(|value| self.label_of_value(value));
-        let gone = replies.try_send(Answer { view, label }).is_err();
+        let gone = waiting.replies.try_send(Answer { view, label }).is_err();
         if is_last || gone {
             self.waiting.remove(&key);
         }
@@ -366,6 +487,7 @@ impl<D: Disk, O: Outside> EventLoop<D, O> {
             self.started.elapsed(),
             &self.outside.peers(),
             self.chain,
+            self.outbox.group_commits(),
         )
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use phaselab_core::replica::Replica;
+use phaselab_core::replica::{GroupCommits, Replica};
 use phaselab_core::sim::log::letter_at;
 use phaselab_core::types::{Hash32, InstanceId, NodeId};
-use phaselab_core::view::{InstanceView, ViewScope};
+use phaselab_core::view::{InstanceView, ViewScope, WAITS_FOR};
 use serde::{Deserialize, Serialize};
 
 use crate::net::PeerState;
+use crate::net::faults::LinkFaults;
 
 /// A node's own account of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +35,18 @@ pub(crate) struct NodeReport {
     pub(crate) counters: BTreeMap<String, u64>,
     /// The link to the world outside.
     pub(crate) chain: ChainReport,
+    /// What was written.
+    #[serde(default)]
+    pub(crate) store: StoreReport,
+}
+
+/// What was written in this life.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct StoreReport {
+    /// Transactions.
+    pub(crate) commits: u64,
+    /// Steps that wrote: one transaction holds those that waited for it together.
+    pub(crate) steps: u64,
 }
 
 /// An instance at a node.
@@ -55,6 +68,9 @@ pub(crate) struct InstanceReport {
     pub(crate) signed: Option<Hash32>,
     /// The last meter: what it counts, and how far it is.
     pub(crate) meter: Option<MeterReport>,
+    /// What must come from outside before this node can do its part.
+    #[serde(default)]
+    pub(crate) waits_for: Option<String>,
 }
 
 /// A meter.
@@ -77,10 +93,31 @@ pub(crate) struct PeerReport {
     pub(crate) id: NodeId,
     /// Whether a connection is up.
     pub(crate) connected: bool,
+    /// For how long there has been a connection without a break.
+    #[serde(default)]
+    pub(crate) connected_ms: Option<u64>,
+    /// The round trip to it, as QUIC estimates it.
+    #[serde(default)]
+    pub(crate) round_trip_us: Option<u64>,
     /// How long ago it was last heard.
     pub(crate) heard_ms_ago: Option<u64>,
+    /// Packets to it that were written.
+    #[serde(default)]
+    pub(crate) sent: u64,
+    /// Packets of it that were read.
+    #[serde(default)]
+    pub(crate) received: u64,
+    /// And their bytes.
+    #[serde(default)]
+    pub(crate) received_bytes: u64,
+    /// How often it had to wait, being over its rate.
+    #[serde(default)]
+    pub(crate) slowed: u64,
     /// Packets to it that were dropped because its queue was full.
     pub(crate) dropped: u64,
+    /// How the link to it is broken on purpose.
+    #[serde(default)]
+    pub(crate) faults: LinkFaults,
 }
 
 /// The link to the world outside.
@@ -99,6 +136,7 @@ pub(crate) fn of(
     uptime: Duration,
     peers: &[PeerState],
     chain: ChainReport,
+    written: GroupCommits,
 ) -> NodeReport {
     let spec = replica.spec();
     let instance = |view: &InstanceView| InstanceReport {
@@ -121,16 +159,31 @@ pub(crate) fn of(
             need: meter.need,
             total: meter.total,
         }),
+        waits_for: None,
     };
     let current = replica.glance().instance.and_then(|id| {
         let view = replica.view(ViewScope::Instance(id));
         view.instances.first().map(instance)
     });
+    let views = replica.view(ViewScope::Summary).instances;
+    let mut instances: Vec<InstanceReport> = views.iter().map(instance).collect();
+    let open = instances.iter_mut().zip(&views);
+    let open = open.filter(|(report, _)| report.open && report.value.is_none());
+    for (report, view) in open.take(LOOKED_INTO_MAX) {
+        report.waits_for = waits_for(replica, view.id);
+    }
     let peer = |peer: &PeerState| PeerReport {
         id: peer.id,
         connected: peer.connected,
+        connected_ms: peer.connected_for.map(millis),
+        round_trip_us: peer.round_trip.map(micros),
         heard_ms_ago: peer.heard.map(millis),
+        sent: peer.sent,
+        received: peer.received,
+        received_bytes: peer.received_bytes,
+        slowed: peer.slowed,
         dropped: peer.dropped,
+        faults: peer.faults,
     };
     NodeReport {
         id: replica.id(),
@@ -138,12 +191,7 @@ pub(crate) fn of(
         incarnation: replica.incarnation().0,
         uptime_ms: millis(uptime),
         current,
-        instances: replica
-            .view(ViewScope::Summary)
-            .instances
-            .iter()
-            .map(instance)
-            .collect(),
+        instances,
         peers: peers.iter().map(peer).collect(),
         refused: replica.refused(),
         counters: replica
@@ -152,7 +200,22 @@ pub(crate) fn of(
             .map(|(name, count)| (name.to_string(), *count))
             .collect(),
         chain,
+        store: StoreReport {
+            commits: written.commits,
+            steps: written.steps,
+        },
     }
+}
+
+/// Open instances that are looked into: a view in full costs more than a summary.
+const LOOKED_INTO_MAX: usize = 20;
+
+/// What an instance waits for, as its own fields tell it.
+fn waits_for(replica: &dyn Replica, id: InstanceId) -> Option<String> {
+    let views = replica.view(ViewScope::Instance(id)).instances;
+    let mut fields = views.into_iter().flat_map(|view| view.fields);
+    let told = fields.find(|field| field.name == WAITS_FOR);
+    told.map(|field| field.text)
 }
 
 /// What the store gave back: `recovered withdraw-1: completed, round 0`.
@@ -191,6 +254,10 @@ impl Known {
             .position(|known| *known == value)
             .map(letter_at)
     }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn millis(span: Duration) -> u64 {

@@ -29,7 +29,33 @@ pub(super) enum Problem {
     Write(String),
 }
 
+impl StoreError {
+    /// Whether the store is right and the disk is not.
+    pub(crate) fn is_of_disk(&self) -> bool {
+        matches!(self.what, Problem::Write(_))
+    }
+
+    /// Whether a store of this program went bad, rather than the wrong file being named.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self.what, Problem::Damaged(_))
+    }
+}
+
 impl Problem {
+    /// Why a write failed, in words.
+    pub(super) fn write(error: &redb::Error) -> Problem {
+        use std::io::ErrorKind;
+        Problem::Write(match error {
+            redb::Error::Io(error) => match error.kind() {
+                ErrorKind::StorageFull => "the disk is full".to_owned(),
+                ErrorKind::QuotaExceeded => "the disk quota is used up".to_owned(),
+                ErrorKind::FileTooLarge => "the file may not grow further".to_owned(),
+                _ => io_words(error),
+            },
+            other => other.to_string(),
+        })
+    }
+
     /// What redb says about a file.
     pub(super) fn of(error: DatabaseError) -> Problem {
         match error {
@@ -59,10 +85,9 @@ impl fmt::Display for StoreError {
                     "the store is damaged and was left as it is ({what}); a member without its votes must not sign again"
                 )
             }
-            Problem::OtherSchema(found) => write!(
-                f,
-                "the store has schema {found}; this version reads {SCHEMA}"
-            ),
+            Problem::OtherSchema(found) => {
+                write!(f, "written by schema {found}; this phaselab reads {SCHEMA}")
+            }
             Problem::ForeignTable(name) => write!(
                 f,
                 "the store holds a table \"{name}\" that this protocol does not have"

@@ -107,6 +107,16 @@ fn wrong_input_is_refused_with_one_line_and_status_2() {
     );
     assert!(
         folder
+            .refused(&["sim", "three-signers", "--why", "withdraw-2"])
+            .contains("no event \"withdraw-2\" in this run; did you mean withdraw-1?")
+    );
+    assert!(
+        folder
+            .refused(&["sim", "three-signers", "--why", "withdraw-1@4"])
+            .contains("node 4 does not exist; expected 1 to 3")
+    );
+    assert!(
+        folder
             .refused(&["sim", "nowhere.toml"])
             .contains("no such file")
     );

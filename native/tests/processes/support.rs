@@ -1,7 +1,7 @@
 //! Folders, processes that end with the test, and waiting.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -44,8 +44,13 @@ impl Folder {
         command
             .args(words)
             .current_dir(&self.0)
-            .env_remove("PHASELAB_LOG")
             .env("NO_COLOR", "1");
+        // What the environment of whoever runs the tests says is not what is tested.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PHASELAB_") {
+                command.env_remove(name);
+            }
+        }
         command
     }
 
@@ -98,11 +103,15 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(mut command: Command) -> Running {
+    pub(crate) fn start(command: Command) -> Running {
+        Running::start_with_log(command, Stdio::null())
+    }
+
+    pub(crate) fn start_with_log(mut command: Command, log: Stdio) -> Running {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let stdout = child.stdout.take().unwrap();
@@ -140,6 +149,17 @@ impl Running {
                 Err(_) => panic!("no line with \"{what}\" in {:?}", self.seen),
             }
         }
+    }
+
+    /// The lines that were waited for, or came before one that was.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.seen.iter().map(String::as_str)
+    }
+
+    /// Types a line.
+    pub(crate) fn type_line(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        writeln!(stdin, "{line}").unwrap();
     }
 
     pub(crate) fn kill(&mut self) {

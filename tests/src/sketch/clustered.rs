@@ -10,7 +10,7 @@
 //! What of the engine it takes: groups (`To::Group`, the own one and a foreign one, and `Keyring::group_of`); two kinds of
 //! instance, a slot nested in its transfer, each message naming the one that it is about; a reply that is not an answer but
 //! says whom to ask; entries and balances in tables, so that one step writes both in one batch; timers that repeat what
-//! may be lost. A fixed leader makes it block when that one is down: a sketch, not a protocol.
+//! may be lost; links that come and go as facts, so that a peer that is back is told at once. A fixed leader makes it block when that one is down: a sketch, not a protocol.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +48,15 @@ impl Transfer {
         transcript.bytes(&phaselab_core::codec::encode(self));
         InstanceId(transcript.finish())
     }
+}
+
+/// The link to a peer came or went.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Link {
+    /// Whose.
+    pub peer: NodeId,
+    /// Which of the two.
+    pub up: bool,
 }
 
 /// What a client is told.
@@ -368,6 +377,17 @@ impl Clustered {
     /// Repeats what may have been lost.
     fn on_tick(&mut self, cx: Cx<'_, '_>) {
         cx.set_timer((), TICK);
+        self.tell_again(cx);
+    }
+
+    /// A hint only: who is not told now is told at the next tick.
+    fn on_link(&mut self, cx: Cx<'_, '_>, link: &Link) {
+        if link.up {
+            self.tell_again(cx);
+        }
+    }
+
+    fn tell_again(&mut self, cx: Cx<'_, '_>) {
         if !Self::leads(cx.env()) {
             return;
         }
@@ -390,7 +410,7 @@ impl Protocol for Clustered {
     type Timer = ();
     type Request = Transfer;
     type Reply = Reply;
-    type Fact = Never;
+    type Fact = Link;
     type Report = Never;
     type Config = ();
 
@@ -426,7 +446,7 @@ impl Protocol for Clustered {
                 number,
                 request,
             } => self.on_request(cx, client, number, &request),
-            Input::Fact(fact) => match fact {},
+            Input::Fact(link) => self.on_link(cx, &link),
         }
     }
 
@@ -437,6 +457,10 @@ impl Protocol for Clustered {
             Message::Answer(_, transfer) if group != Some(transfer.to) => Err("not_the_receiver"),
             _ => Ok(()),
         }
+    }
+
+    fn peer_fact(peer: NodeId, up: bool) -> Option<Link> {
+        Some(Link { peer, up })
     }
 
     fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn AnyTable)) {

@@ -4,13 +4,19 @@ use std::collections::BTreeSet;
 
 use phaselab_core::client::{Ask, Client};
 use phaselab_core::codec::{decode, encode};
+use phaselab_core::crypto::Crypto;
+use phaselab_core::engine::Protocol;
+use phaselab_core::oracle::Agreement;
+use phaselab_core::protocol::{Cluster, ProtocolKind, TypedCluster};
+use phaselab_core::replica::{Outbox, Output};
 use phaselab_core::scenario::{Act, Behaviour, CrashPoint, Scenario};
 use phaselab_core::sim::Sim;
+use phaselab_core::store::Rows;
 use phaselab_core::types::{ClientId, Duration, GroupId, NodeId, Time};
 use phaselab_core::view::ViewScope;
 use phaselab_tests::sketch::clustered::{Clustered, FIRST_BALANCE, Reply, Transfer};
 use phaselab_tests::sketch::sampled::{Colour, Sampled, SampledConfig};
-use phaselab_tests::sketch::{run_of, scenario};
+use phaselab_tests::sketch::{genesis, run_of, scenario};
 
 // --- sampled ----------------------------------------------------------------------------------------------------------
 
@@ -214,6 +220,37 @@ fn groups_go_on_with_a_majority_over_a_network_that_loses() {
     }
     let slots = sim.spec().instances;
     assert_eq!((slots[1].name, slots[1].parent), ("slot", Some(0)));
+}
+
+/// A link that comes is a fact, as a node's shell pushes it.
+#[test]
+fn a_peer_that_is_back_is_told_at_once() {
+    let (crypto, groups) = (Crypto::Simulated, [0, 0, 0].map(GroupId));
+    let cluster =
+        TypedCluster::<Clustered>::with_oracle(&genesis::<Clustered>(crypto, &groups, &()), |_| {
+            Box::new(Agreement::default())
+        })
+        .expect("a sound configuration");
+    let mut leader = cluster
+        .node(NodeId(1), &Rows::default(), 1)
+        .expect("a member");
+    let mut outbox = Outbox::new();
+    let mut sent = |output: Output| {
+        let mut released: Vec<_> = outbox.push(output).into_iter().collect();
+        if let Some(batch) = outbox.take_batch() {
+            released.extend(outbox.durable(batch.durable()));
+        }
+        let sends = released.iter().flat_map(|released| &released.sends);
+        sends.map(|sent| sent.info.kind).collect::<Vec<_>>()
+    };
+    let now = Time::ZERO;
+    sent(leader.start(now));
+    let offered = sent(leader.request(now, ClientId(1), 1, &encode(&transfer(1, 5))));
+    assert_eq!(offered, [0]);
+    let link = |up| encode(&Clustered::peer_fact(NodeId(2), up).expect("it asks for links"));
+    assert!(sent(leader.fact(now, &link(false))).is_empty());
+    assert_eq!(sent(leader.fact(now, &link(true))), [0], "offered again");
+    assert_eq!(ProtocolKind::TwoPhase.peer_fact(NodeId(2), true), None);
 }
 
 #[test]

@@ -72,8 +72,8 @@ impl LiveNode {
         });
         let created_ms = number_from_js(&field(&options, "createdMs")).unwrap_or(0);
         let clock = Clock::since(created_ms);
-        let node =
-            Node::start(&room, &genesis, host, clock, store, watcher.clone()).map_err(error)?;
+        let node = Node::start(&room, &genesis, host, clock, store, watcher.clone(), None)
+            .map_err(error)?;
         let [a, b, c, d, e, f, ..] = system_entropy()?;
         // 48 random bits: a client of its own for each life, exact as a number.
         let client = ClientId(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]));

@@ -2,12 +2,12 @@
 
 use js_sys::Reflect;
 use phaselab_core::engine::MessageInfo;
-use phaselab_core::event::EventKind;
 use phaselab_core::scenario::{self, Act, Scenario};
 use phaselab_core::sim::timeline::Timeline;
 use phaselab_core::sim::{Flight, Sim};
 use phaselab_core::types::{NodeId, Time};
 use phaselab_core::view::{Glance, Shape, ViewScope};
+use phaselab_core::why::why;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
@@ -164,19 +164,26 @@ impl Simulation {
     #[wasm_bindgen(unchecked_return_type = "Report")]
     pub fn report(&self) -> Result<JsValue, JsError> {
         let mut report = self.sim().report();
-        // The command line hears less, and counts what it hears.
-        report.events = self
-            .sim()
-            .log()
-            .iter()
-            .filter(|entry| !is_of_full_level(entry.event.kind))
-            .count() as u64;
         // A seed may be larger than a number holds exactly; JSON.parse rounds it, and so does this.
         let seed = std::mem::take(&mut report.seed);
         let object = to_js(&report)?;
         Reflect::set(&object, &"seed".into(), &(seed as f64).into())
             .map_err(|_| error("the report is not an object"))?;
         Ok(object)
+    }
+
+    /// Why an instance ended at a node, or whom it lacks there, as the run stands. `instance` is an id from `view`.
+    #[wasm_bindgen(unchecked_return_type = "Why")]
+    pub fn why(&self, node: f64, instance: &str) -> Result<JsValue, JsError> {
+        let node = node_id(node, self.sim().scenario().nodes)?;
+        let names = self.sim().names();
+        let mut known = names.keys().filter(|id| id.to_string() == instance);
+        let known = known.next().ok_or_else(|| {
+            error(format!(
+                "no node knows an instance {instance}; expected an id from view()"
+            ))
+        })?;
+        to_js(&why(self.sim(), node, *known))
     }
 
     /// Does something to the run before its next step: the keys of one `[[at]]` entry without its time, such as
@@ -189,15 +196,6 @@ impl Simulation {
     fn sim(&self) -> &Sim {
         self.timeline.sim()
     }
-}
-
-/// Whether only observers of [`Level::Full`](phaselab_core::event::Level::Full) hear of it.
-fn is_of_full_level(kind: EventKind) -> bool {
-    use EventKind::{MessageDelivered, MessageDropped, MessageSent, TimerFired};
-    matches!(
-        kind,
-        MessageSent(_) | MessageDelivered(_) | MessageDropped(_) | TimerFired
-    )
 }
 
 fn time(ms: f64) -> Time {

@@ -90,7 +90,7 @@ export interface Spec {
   phases: { name: string; meaning: string; instance: number; terminal: boolean }[];
   transitions: [number, number][];
   messages: { name: string; shape: Shape }[];
-  meters: { name: string; unit: string }[];
+  meters: { name: string; unit: string; messages: number[] }[];
   fault_model: string;
 }
 
@@ -98,6 +98,8 @@ export interface Field { name: string; text: string; }
 
 export interface Meter {
   kind: number;
+  /** The round whose votes it counts. */
+  round: number;
   value: Hash | null;
   have: number;
   need: number;
@@ -121,7 +123,46 @@ export interface InstanceView {
 
 export interface NodeView { instances: InstanceView[]; fields: Field[]; }
 
-/** What `phaselab sim --json` prints. */
+/** Why an instance ended at a node, or whom it lacks there. */
+export interface Why {
+  node: NodeNumber;
+  /** Its name. */
+  instance: string;
+  id: Hash;
+  ended: boolean;
+  /** The answer in a sentence. */
+  summary: string;
+  /** The causal cone of the end, in order; the end is the last. */
+  lines: {
+    step: number;
+    /** With `step`, the event's id; `null` for what a node was told. */
+    index: number | null;
+    at_ms: number;
+    node: NodeNumber;
+    kind: string;
+    sentence: string;
+    /** The lines that it rests on, from 0. */
+    because: number[];
+  }[];
+  /** The quorums that are not reached. */
+  lacks: {
+    meter: string;
+    round: number;
+    have: number;
+    need: number;
+    sentence: string;
+    missing: {
+      node: NodeNumber;
+      why: "crashed" | "in-flight" | "lost" | "not-counted" | "not-sent" | "other" | "silent" | "ended" | "not-known";
+      step: number | null;
+      sentence: string;
+    }[];
+  }[];
+  /** What is missing from the answer. */
+  note: string | null;
+}
+
+/** What `phaselab sim --json` prints; with `--why` also a `Why`, as `why`. */
 export interface Report {
   scenario: string;
   protocol: string;

@@ -1,4 +1,4 @@
-//! A live node: a [`Host`] on the channels of its room, with timers and a store.
+//! A live node: a [`Host`] on the channels of its room or behind a gateway, with timers and a store.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -6,11 +6,13 @@ use std::rc::Rc;
 
 use gloo_timers::callback::Timeout;
 use phaselab_core::engine::{Genesis, To};
+use phaselab_core::gateway::{FromGateway, ToGateway};
 use phaselab_core::replica::{Outgoing, Released};
 use phaselab_core::types::{ClientId, NodeId, Time};
 use wasm_bindgen_futures::spawn_local;
 
 use super::clock::Clock;
+use super::gateway::Uplink;
 use super::host::Host;
 use super::store::{Store, StoreError};
 use super::wire::{ChainFrame, Channel, ClientFrame, Packet};
@@ -39,18 +41,25 @@ struct Running {
     /// `None` once it is closed.
     channels: Option<Channels>,
     timer: Option<(Time, Timeout)>,
-    reports: VecDeque<(String, Vec<u8>)>,
+    /// Not taken yet, by number in this life.
+    reports: VecDeque<(u64, Vec<u8>)>,
     reported: u64,
 }
 
 struct Channels {
-    packets: Channel,
+    road: Road,
     clients: Channel,
-    chain: Channel,
+}
+
+/// How a node reaches the others and the world outside.
+enum Road {
+    Room { packets: Channel, chain: Channel },
+    Gateway(Uplink),
 }
 
 impl LiveNode {
-    /// Joins the room and makes the first step.
+    /// Joins the room and makes the first step. With an uplink the room is this node's alone, and what the gateway says
+    /// is the caller's to pass on to [`LiveNode::hear`].
     ///
     /// # Errors
     /// The browser's message, where BroadcastChannel is missing.
@@ -61,6 +70,7 @@ impl LiveNode {
         clock: Clock,
         store: Rc<dyn Store>,
         observer: Rc<dyn Observer>,
+        uplink: Option<Uplink>,
     ) -> Result<LiveNode, String> {
         let members = genesis
             .members
@@ -78,8 +88,12 @@ impl LiveNode {
             reports: VecDeque::new(),
             reported: 0,
         })));
-        let channels = node.open_channels(room)?;
-        node.0.borrow_mut().channels = Some(channels);
+        let road = match uplink {
+            Some(uplink) => Road::Gateway(uplink),
+            None => node.open_road(room)?,
+        };
+        let clients = node.open_clients(room)?;
+        node.0.borrow_mut().channels = Some(Channels { road, clients });
         node.step(Host::start);
         let id = node.id();
         node.0.borrow().on_chain(&ChainFrame::Hello(id));
@@ -97,6 +111,17 @@ impl LiveNode {
         look(&running.host, running.clock.now())
     }
 
+    /// The gateway said something.
+    pub fn hear(&self, frame: FromGateway) {
+        match frame {
+            FromGateway::Packet(bytes) => self.step(|host, now| host.packet(now, &bytes)),
+            FromGateway::Fact(fact) => self.step(|host, now| host.fact(now, &fact)),
+            FromGateway::Taken(number) => self.taken(number),
+            FromGateway::Welcome { .. } => self.0.borrow().repeat_reports(),
+            _ => {}
+        }
+    }
+
     /// A client of this thread asks.
     pub fn request(&self, client: ClientId, number: u64, request: &[u8]) {
         self.step(|host, now| host.request(now, client, number, request));
@@ -108,6 +133,9 @@ impl LiveNode {
             let mut running = self.0.borrow_mut();
             (running.channels.take(), running.timer.take())
         };
+        if let Some(Road::Gateway(uplink)) = channels.as_ref().map(|channels| &channels.road) {
+            uplink.close();
+        }
         drop((channels, timer));
     }
 
@@ -116,7 +144,7 @@ impl LiveNode {
         self.0.borrow().channels.is_none()
     }
 
-    fn open_channels(&self, room: &str) -> Result<Channels, String> {
+    fn open_road(&self, room: &str) -> Result<Road, String> {
         let id = self.id();
         let node = self.clone();
         let packets = Channel::open(room, None, move |data| match Packet::from_js(&data) {
@@ -127,7 +155,28 @@ impl LiveNode {
             Err(bytes) => node.step(|host, now| host.junk(now, bytes)),
         })?;
         let node = self.clone();
-        let clients = Channel::open(room, Some("client"), move |data| {
+        let chain = Channel::open(room, Some("chain"), move |data| {
+            match ChainFrame::from_js(&data) {
+                Some(ChainFrame::Fact(to, fact)) if to == id => {
+                    node.step(|host, now| host.fact(now, &fact))
+                }
+                Some(ChainFrame::Taken(to, number)) if to == id => {
+                    let life = node.0.borrow().host.replica().incarnation().0;
+                    let number = number.strip_prefix(&format!("{life}."));
+                    if let Some(number) = number.and_then(|number| number.parse().ok()) {
+                        node.taken(number);
+                    }
+                }
+                Some(ChainFrame::Here) => node.0.borrow().repeat_reports(),
+                _ => {}
+            }
+        })?;
+        Ok(Road::Room { packets, chain })
+    }
+
+    fn open_clients(&self, room: &str) -> Result<Channel, String> {
+        let (id, node) = (self.id(), self.clone());
+        Channel::open(room, Some("client"), move |data| {
             if let Some(ClientFrame::Submit {
                 to,
                 client,
@@ -138,28 +187,13 @@ impl LiveNode {
             {
                 node.request(client, number, &request);
             }
-        })?;
-        let node = self.clone();
-        let chain = Channel::open(room, Some("chain"), move |data| {
-            match ChainFrame::from_js(&data) {
-                Some(ChainFrame::Fact(to, fact)) if to == id => {
-                    node.step(|host, now| host.fact(now, &fact))
-                }
-                Some(ChainFrame::Taken(to, number)) if to == id => {
-                    node.0
-                        .borrow_mut()
-                        .reports
-                        .retain(|(waiting, _)| *waiting != number);
-                }
-                Some(ChainFrame::Here) => node.0.borrow().repeat_reports(),
-                _ => {}
-            }
-        })?;
-        Ok(Channels {
-            packets,
-            clients,
-            chain,
         })
+    }
+
+    /// The world outside has kept a report.
+    fn taken(&self, number: u64) {
+        let reports = &mut self.0.borrow_mut().reports;
+        reports.retain(|(waiting, _)| *waiting != number);
     }
 
     /// One input: handles it, lets out what may leave, begins a commit and arms the timer.
@@ -235,12 +269,11 @@ impl LiveNode {
 impl Running {
     fn let_out(&mut self, released: &Released) {
         for outgoing in &released.sends {
-            let packet = Packet {
-                to: self.receivers(outgoing),
-                bytes: outgoing.packet.to_vec(),
-            };
-            if let Some(channels) = &self.channels {
-                channels.packets.post(&packet.to_js());
+            let (to, bytes) = (self.receivers(outgoing), outgoing.packet.to_vec());
+            match self.channels.as_ref().map(|channels| &channels.road) {
+                Some(Road::Room { packets, .. }) => packets.post(&Packet { to, bytes }.to_js()),
+                Some(Road::Gateway(uplink)) => send_through(uplink, &to, bytes),
+                None => {}
             }
         }
         let id = self.host.replica().id();
@@ -257,12 +290,11 @@ impl Running {
         }
         for report in &released.reports {
             self.reported += 1;
-            let number = format!("{}.{}", self.host.replica().incarnation().0, self.reported);
-            self.on_chain(&ChainFrame::Report(id, number.clone(), report.clone()));
+            self.report(self.reported, report);
             if self.reports.len() == REPORTS_WAITING_MAX {
                 self.reports.pop_front();
             }
-            self.reports.push_back((number, report.clone()));
+            self.reports.push_back((self.reported, report.clone()));
         }
     }
 
@@ -280,15 +312,40 @@ impl Running {
     }
 
     fn repeat_reports(&self) {
-        let id = self.host.replica().id();
         for (number, report) in &self.reports {
-            self.on_chain(&ChainFrame::Report(id, number.clone(), report.clone()));
+            self.report(*number, report);
         }
     }
 
-    fn on_chain(&self, frame: &ChainFrame) {
-        if let Some(channels) = &self.channels {
-            channels.chain.post(&frame.to_js());
+    fn report(&self, number: u64, report: &[u8]) {
+        if let Some(Road::Gateway(uplink)) = self.channels.as_ref().map(|channels| &channels.road) {
+            let bytes = report.to_vec();
+            return uplink.send(&ToGateway::Report { number, bytes });
         }
+        let replica = self.host.replica();
+        // With the life: the actor may still know an earlier one's.
+        let number = format!("{}.{number}", replica.incarnation().0);
+        self.on_chain(&ChainFrame::Report(replica.id(), number, report.to_vec()));
+    }
+
+    fn on_chain(&self, frame: &ChainFrame) {
+        if let Some(Road::Room { chain, .. }) =
+            self.channels.as_ref().map(|channels| &channels.road)
+        {
+            chain.post(&frame.to_js());
+        }
+    }
+}
+
+/// Sends a packet to these members, or to all if there are none.
+fn send_through(uplink: &Uplink, to: &[NodeId], bytes: Vec<u8>) {
+    if to.is_empty() {
+        return uplink.send(&ToGateway::Packet { to: None, bytes });
+    }
+    for node in to {
+        uplink.send(&ToGateway::Packet {
+            to: Some(*node),
+            bytes: bytes.clone(),
+        });
     }
 }

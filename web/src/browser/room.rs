@@ -1,9 +1,11 @@
-//! A room from this page: its charter, its channels, and what this tab runs of it.
+//! A room from this page: its charter, its channels, and what this tab runs of it. A seat in a hybrid cluster is a room of
+//! this tab alone, whose one node speaks to the others through the gateway.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use gloo_timers::callback::Interval;
+use phaselab_core::gateway::Invite;
 use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::types::{ClientId, Time};
 use phaselab_wasm::live::clock::Clock;
@@ -19,9 +21,11 @@ use crate::live::room_state::{Notice, RoomState, tab_id};
 use crate::live::watch::WatchFrame;
 use crate::picture;
 
+mod seat;
 mod slots;
 mod threads;
 
+pub(crate) use seat::Waiting;
 use slots::Slot;
 use threads::Thread;
 
@@ -38,6 +42,8 @@ struct Room {
     charter: Charter,
     clock: Clock,
     locks: Option<Locks>,
+    /// The invite of a seat in a hybrid cluster.
+    seat: Option<Invite>,
     state: RefCell<RoomState>,
     slots: RefCell<FewMap<u16, Slot>>,
     chain: RefCell<Option<Thread>>,
@@ -92,30 +98,11 @@ impl RoomHandle {
             private_name(name)
         };
         let charter = charter(&name, kind, nodes, locks.as_ref()).await?;
-        let [a, b, c, d, e, f, g, h, ..] = random_bytes();
-        let me = tab_id(js_sys::Date::now() as u64, u16::from_le_bytes([g, h]));
-        // 48 random bits: a client of its own for each page, exact as a number.
-        let client = ClientId(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]));
-        let mut state = RoomState::new(charter.kind, charter.nodes(), me, client);
+        let mut state = new_state(&charter);
         if locks.is_none() {
             state.notice = Notice::Alone;
         }
-        let room = Rc::new(Room {
-            clock: Clock::since(charter.created_ms),
-            name,
-            charter,
-            locks,
-            state: RefCell::new(state),
-            slots: RefCell::default(),
-            chain: RefCell::default(),
-            watch: RefCell::default(),
-            clients: RefCell::default(),
-            interval: RefCell::default(),
-            presence: RefCell::default(),
-            chain_lock: RefCell::default(),
-            is_gone: Cell::new(false),
-            on_news,
-        });
+        let room = Rc::new(Room::new(name, charter, locks, None, state, on_news));
         room.listen()?;
         room.start();
         Ok(RoomHandle { room })
@@ -163,6 +150,15 @@ impl RoomHandle {
     }
 }
 
+/// A tab that just came, as a client of its own.
+fn new_state(charter: &Charter) -> RoomState {
+    let [a, b, c, d, e, f, g, h, ..] = random_bytes();
+    let me = tab_id(js_sys::Date::now() as u64, u16::from_le_bytes([g, h]));
+    // 48 random bits: exact as a number.
+    let client = ClientId(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]));
+    RoomState::new(charter.kind, charter.nodes(), me, client)
+}
+
 /// Reads the room's charter, or makes it; one tab at a time.
 async fn charter(
     name: &str,
@@ -201,6 +197,33 @@ fn private_name(name: &str) -> String {
 }
 
 impl Room {
+    fn new(
+        name: String,
+        charter: Charter,
+        locks: Option<Locks>,
+        seat: Option<Invite>,
+        state: RoomState,
+        on_news: OnNews,
+    ) -> Room {
+        Room {
+            clock: Clock::since(charter.created_ms),
+            name,
+            charter,
+            locks,
+            seat,
+            state: RefCell::new(state),
+            slots: RefCell::default(),
+            chain: RefCell::default(),
+            watch: RefCell::default(),
+            clients: RefCell::default(),
+            interval: RefCell::default(),
+            presence: RefCell::default(),
+            chain_lock: RefCell::default(),
+            is_gone: Cell::new(false),
+            on_news,
+        }
+    }
+
     fn news(&self) {
         if !self.is_gone.get() {
             (self.on_news)();

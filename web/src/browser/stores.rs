@@ -1,4 +1,5 @@
-//! The databases of a room: one for what all tabs agree on, one per node, one for the chain.
+//! The databases of a room: one for what all tabs agree on, one per node, one for the chain. A seat in a hybrid cluster is
+//! a room with one node of its own.
 //!
 //! A node's database holds its key beside its votes, so that losing one loses both. Its `life` row is the fence: each
 //! write first checks that no later life has written.
@@ -77,29 +78,57 @@ impl Charter {
                 .await
                 .map_err(|error| error.to_string())?;
         }
+        let charter = Charter {
+            genesis: made.genesis,
+            kind,
+            created_ms,
+        };
+        charter.save(room).await?;
+        Ok(charter)
+    }
+
+    /// Writes the charter down.
+    pub(crate) async fn save(&self, room: &str) -> Result<(), String> {
         let database = Database::open(&database_name(room, "room"), &[META]).await?;
         let puts = [
             Put {
                 store: META,
                 key: GENESIS.into(),
-                value: Some(to_stored(&encode_genesis(&made.genesis))),
+                value: Some(to_stored(&encode_genesis(&self.genesis))),
             },
             Put {
                 store: META,
                 key: CREATED.into(),
-                value: Some((created_ms as f64).into()),
+                value: Some((self.created_ms as f64).into()),
             },
         ];
-        database
-            .write(None, &puts)
-            .await
-            .map_err(|error| error.to_string())?;
-        Ok(Charter {
-            genesis: made.genesis,
-            kind,
-            created_ms,
-        })
+        let written = database.write(None, &puts).await;
+        written.map_err(|error| error.to_string())
     }
+}
+
+/// The number of a seat's node in its database: which member it is, genesis says later.
+pub(crate) const SEAT: u16 = 0;
+
+/// The key of a seat, made here if there is none yet. It never leaves this database and the worker that runs the node.
+pub(crate) async fn seat_key(room: &str) -> Result<Secret, String> {
+    let database = Database::open(&node_database(room, SEAT), &[META, ROWS]).await?;
+    let known = database
+        .get(META, SECRET)
+        .await?
+        .and_then(|value| Secret::from_bytes(&from_stored(&value)?));
+    if let Some(secret) = known {
+        return Ok(secret);
+    }
+    let bytes = random_bytes();
+    let put = Put {
+        store: META,
+        key: SECRET.into(),
+        value: Some(to_stored(&bytes)),
+    };
+    let written = database.write(None, &[put]).await;
+    written.map_err(|error| error.to_string())?;
+    Secret::from_bytes(&bytes).ok_or_else(|| "a key has 32 bytes".to_owned())
 }
 
 /// A node's database, for one life.

@@ -9,11 +9,13 @@ use gloo_timers::callback::{Interval, Timeout};
 use js_sys::Uint8Array;
 use phaselab_core::codec::{self, MESSAGE_BYTES_MAX};
 use phaselab_core::event::Level;
+use phaselab_core::gateway::{Invite, ToGateway};
 use phaselab_core::replica::Released;
 use phaselab_core::types::NodeId;
 use phaselab_core::view::ViewScope;
 use phaselab_wasm::live::chain::Chain;
 use phaselab_wasm::live::clock::Clock;
+use phaselab_wasm::live::gateway::Uplink;
 use phaselab_wasm::live::host::Host;
 use phaselab_wasm::live::keeper::Keeper;
 use phaselab_wasm::live::node::{LiveNode, Observer};
@@ -28,6 +30,8 @@ use super::random_bytes;
 use super::stores::{NodeStore, open_chain};
 use crate::live::watch::{NodeReport, WatchFrame, WatchedEvent};
 use crate::scene::NodePicture;
+
+mod seat;
 
 /// Reports come at least this often, in milliseconds.
 const REPORT_EVERY_MS: u32 = 500;
@@ -57,6 +61,11 @@ async fn run(order: &JsValue) -> Result<(), String> {
             .ok_or_else(|| format!("the order names no {name}"))
     };
     let room = text("room")?;
+    if text("role")? == "seat" {
+        let invite = bytes_from_js(&field(order, "invite"), size_of::<Invite>());
+        let invite = invite.and_then(|bytes| bytes.try_into().ok());
+        return seat::sit(room, invite.ok_or("the order has no invite")?, text("tab")?).await;
+    }
     let genesis = bytes_from_js(&field(order, "genesis"), GENESIS_BYTES_MAX)
         .ok_or("the order has no genesis")?;
     let (genesis, _) = decode_genesis(&genesis)?;
@@ -68,7 +77,7 @@ async fn run(order: &JsValue) -> Result<(), String> {
             let mut host = Host::open(&genesis, NodeId(node), &secret, &rows, random_bytes())
                 .map_err(|error| error.to_string())?;
             host.replica_mut().set_level(Level::Full);
-            let reporter = Reporter::start(&room, text("tab")?)?;
+            let reporter = Reporter::start(&room, text("tab")?, None)?;
             let node = LiveNode::start(
                 &room,
                 &genesis,
@@ -76,6 +85,7 @@ async fn run(order: &JsValue) -> Result<(), String> {
                 clock,
                 Rc::new(store),
                 reporter.clone(),
+                None,
             )?;
             reporter.follow(node);
         }
@@ -103,9 +113,15 @@ pub(crate) fn frame_from_js(data: &JsValue) -> Option<WatchFrame> {
 }
 
 fn tell_page(kind: &str, text: &str) {
+    tell_page_of(kind, &[("text", &text.into())]);
+}
+
+fn tell_page_of(kind: &str, fields: &[(&str, &JsValue)]) {
     let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+    let kind = kind.into();
+    let fields: Vec<(&str, &JsValue)> = fields.iter().copied().chain([("kind", &kind)]).collect();
     // A page that is gone need not be told.
-    let _posted = scope.post_message(&object(&[("kind", &kind.into()), ("text", &text.into())]));
+    let _posted = scope.post_message(&object(&fields));
 }
 
 /// Tells observers what a node does.
@@ -113,6 +129,8 @@ struct Reporter {
     tab: String,
     node: RefCell<Option<LiveNode>>,
     watch: RefCell<Option<Channel>>,
+    /// In a hybrid cluster observers are behind the gateway as well.
+    uplink: Option<Uplink>,
     events: RefCell<VecDeque<WatchedEvent>>,
     sequence: Cell<u64>,
     soon: RefCell<Option<Timeout>>,
@@ -120,11 +138,12 @@ struct Reporter {
 }
 
 impl Reporter {
-    fn start(room: &str, tab: String) -> Result<Rc<Reporter>, String> {
+    fn start(room: &str, tab: String, uplink: Option<Uplink>) -> Result<Rc<Reporter>, String> {
         let reporter = Rc::new_cyclic(|this: &Weak<Reporter>| Reporter {
             tab,
             node: RefCell::default(),
             watch: RefCell::default(),
+            uplink,
             events: RefCell::default(),
             sequence: Cell::new(0),
             soon: RefCell::default(),
@@ -186,8 +205,12 @@ impl Reporter {
                 events,
             }
         });
+        let bytes = codec::encode(&WatchFrame::Node(report));
         if let Some(watch) = self.watch.borrow().as_ref() {
-            watch.post(&frame_to_js(&WatchFrame::Node(report)));
+            watch.post(&Uint8Array::from(bytes.as_slice()));
+        }
+        if let Some(uplink) = &self.uplink {
+            uplink.send(&ToGateway::Watch(bytes));
         }
     }
 }

@@ -406,6 +406,7 @@ impl Observatory {
             sentence: narrate::sentence(self.spec, NodeId(line.node), &event, letter),
             kind: narrate::event_name(event.kind),
             value,
+            is_cause: false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A live room as this tab knows it: what it runs, which tabs there are, what observers heard, what was submitted.
 
+use phaselab_core::gateway::Placed;
 use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::types::{ClientId, InstanceId};
 
@@ -32,6 +33,27 @@ pub enum Notice {
     Failed(String),
 }
 
+/// This tab's seat in a hybrid cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seat {
+    /// Which member runs here.
+    pub you: u16,
+    /// Who is connected to the gateway; `None` while this tab is not.
+    pub online: Option<Vec<Placed>>,
+    /// What the gateway said when it last refused this tab.
+    pub refusal: String,
+}
+
+impl Seat {
+    /// A seat that is not connected yet.
+    pub fn new(you: u16) -> Seat {
+        Seat {
+            you,
+            ..Seat::default()
+        }
+    }
+}
+
 /// A room.
 pub struct RoomState {
     /// Its protocol.
@@ -46,6 +68,8 @@ pub struct RoomState {
     pub submissions: Submissions,
     /// The nodes whose locks this tab holds.
     pub hosted: FewMap<u16, Hosted>,
+    /// In a hybrid cluster, this tab's seat.
+    pub seat: Option<Seat>,
     /// Whether the chain runs in this tab.
     pub has_chain: bool,
     /// What there is to say.
@@ -68,6 +92,7 @@ impl RoomState {
             observatory: Observatory::new(kind.spec(), nodes),
             submissions: Submissions::new(kind, client, nodes),
             hosted: FewMap::default(),
+            seat: None,
             has_chain: false,
             notice: Notice::Shared,
             selected: None,
@@ -75,6 +100,13 @@ impl RoomState {
             tabs: vec![me.clone()],
             me,
         }
+    }
+
+    /// Makes this a room with one node of this tab's own, which alone can be asked here.
+    pub fn sit(&mut self, seat: Seat) {
+        self.hosted.insert(seat.you, Hosted::Running);
+        self.submissions.ask_only(seat.you);
+        self.seat = Some(seat);
     }
 
     /// This tab's id.
@@ -104,6 +136,10 @@ impl RoomState {
     pub fn tab_name(&self, tab: &str) -> String {
         if tab == self.me {
             return "here".to_owned();
+        }
+        if self.seat.is_some() {
+            // A member says whether it is in a browser or in a terminal.
+            return tab.to_owned();
         }
         let place = self.tabs.iter().position(|known| known == tab);
         place.map_or_else(|| "gone".to_owned(), |place| format!("tab {}", place + 1))
@@ -147,6 +183,22 @@ mod tests {
             room.set_tabs(std::iter::empty()) && room.tabs() == 1,
             "this tab is always there"
         );
+    }
+
+    #[test]
+    fn a_seat_is_a_room_with_one_node_within_reach() {
+        let mut room = RoomState::new(ProtocolKind::TwoPhase, 5, tab_id(1, 1), ClientId(1));
+        room.sit(Seat::new(4));
+        assert_eq!(room.near(), Some(4));
+        assert_eq!(room.tab_name("terminal"), "terminal");
+        let request = crate::picture::two_phase::request("rent", 25);
+        let start = phaselab_core::types::Time::ZERO;
+        room.submissions.submit(start, request, None);
+        for second in [0, 2, 4] {
+            let now = phaselab_core::types::Time::from_ms(1_000 * second);
+            let asked = room.submissions.poll(now).map(|(node, ..)| node.0);
+            assert_eq!(asked, Ok(4), "also when it is silent");
+        }
     }
 
     #[test]

@@ -53,6 +53,12 @@ impl Submissions {
         }
     }
 
+    /// Asks only this node from now on: the only one within reach.
+    pub fn ask_only(&mut self, node: u16) {
+        let members = vec![NodeId(node)];
+        self.client = Client::new(self.client.id(), members, 1, PATIENCE, ATTEMPTS_MAX);
+    }
+
     /// Who asks.
     pub fn client(&self) -> ClientId {
         self.client.id()

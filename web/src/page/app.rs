@@ -1,11 +1,15 @@
-//! The root: which mode the address asks for.
+//! The root: which mode the address asks for. Simulated runs and live rooms are two programs, so that a first visit loads
+//! one of them; the address of the other's mode loads the page anew, and `index.html` chooses.
 
 use yew::prelude::*;
 
+#[cfg(feature = "live")]
 use super::live::Live;
+#[cfg(feature = "simulate")]
 use super::museum::Museum;
+#[cfg(feature = "simulate")]
 use super::simulate::Simulate;
-use crate::browser::{HashListener, hash, path, take_autoplay};
+use crate::browser::{HashListener, hash, load_anew, path, take_autoplay};
 use crate::route::Route;
 
 pub(super) enum Msg {
@@ -35,16 +39,29 @@ impl Component for App {
     fn update(&mut self, _ctx: &Context<Self>, Msg::Hash: Msg) -> bool {
         let route = Route::from_address(&path(), &hash());
         self.autoplay = false;
+        if !route.is_of_this_program() {
+            load_anew();
+            return false;
+        }
         std::mem::replace(&mut self.route, route.clone()) != route
     }
 
     fn view(&self, _ctx: &Context<Self>) -> Html {
         match &self.route {
-            Route::Live => html! { <Live /> },
+            #[cfg(feature = "live")]
+            Route::Live => html! { <Live key="room" /> },
+            #[cfg(feature = "live")]
+            Route::Join(invite) => {
+                html! { <Live key={self.route.to_hash()} seat={Some(*invite)} /> }
+            }
+            #[cfg(feature = "simulate")]
             Route::Museum { exhibit } => html! { <Museum exhibit={exhibit.clone()} /> },
+            #[cfg(feature = "simulate")]
             Route::Simulate { scenario, seed } => {
                 html! { <Simulate scenario={scenario.clone()} seed={*seed} autoplay={self.autoplay} /> }
             }
+            #[cfg(not(all(feature = "simulate", feature = "live")))]
+            _ => Html::default(),
         }
     }
 }

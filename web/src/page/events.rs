@@ -59,7 +59,8 @@ fn row(
     let class = classes!(
         "event",
         format!("event-{}", line.kind),
-        is_last.then_some("latest")
+        is_last.then_some("latest"),
+        line.is_cause.then_some("cause")
     );
     let key = line.id.clone();
     let current = is_last.then_some("step");

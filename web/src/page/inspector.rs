@@ -7,6 +7,7 @@ use super::icons::{Icon, icon};
 use super::meter::meter;
 use super::parts::chip;
 use super::topology::standing_class;
+use super::why;
 use crate::scene::{FieldText, InstancePicture, NodeScene, Scene};
 use crate::session::EventLine;
 
@@ -14,13 +15,14 @@ use crate::session::EventLine;
 pub(super) const CHANGES_MAX: usize = 3;
 
 /// Draws the inspector of a node. `changes` are its last events, `time` writes their times; `extra` is what the mode
-/// adds.
+/// adds, and `can_ask` whether it answers why.
 pub(super) fn node(
     scene: &Scene,
     id: u16,
     changes: &[EventLine],
     time: &dyn Fn(f64) -> String,
     extra: Html,
+    can_ask: bool,
     act: &Callback<StageAct>,
 ) -> Html {
     let Some(node) = scene.node(id) else {
@@ -43,9 +45,10 @@ pub(super) fn node(
             </div>
             { extra }
             { recent(changes, time) }
-            { for instance.map(|instance| state(scene, node, instance)) }
+            { for instance.map(|instance| state(scene, node, instance, can_ask.then_some(act))) }
             if instance.is_none() {
-                <p class="empty">{ "It has not heard of anything to decide." }</p>
+                <p class="empty">{ "It has not heard of anything to decide. " }
+                    { for scene.focus.filter(|_| can_ask).map(|focus| why::button(id, focus, "", act)) }</p>
             }
             { details("The node", &node.picture.fields) }
         </aside>
@@ -68,20 +71,33 @@ fn recent(changes: &[EventLine], time: &dyn Fn(f64) -> String) -> Html {
     }
 }
 
-fn state(scene: &Scene, node: &NodeScene, instance: &InstancePicture) -> Html {
+/// Where the node stands. With `ask`, there is a button for each of its instances that asks why.
+fn state(
+    scene: &Scene,
+    node: &NodeScene,
+    instance: &InstancePicture,
+    ask: Option<&Callback<StageAct>>,
+) -> Html {
     let phase = scene.spec.phases.get(usize::from(instance.phase));
     let kind = scene
         .spec
         .instances
         .first()
         .map_or("instance", |kind| kind.name);
+    let why = |of: &InstancePicture| ask.map(|act| why::button(node.id, of.id, &of.name, act));
+    let others = node
+        .picture
+        .instances
+        .iter()
+        .filter(|of| ask.is_some() && of.id != instance.id);
     let value = |value| html! { <>{ chip(scene.label(value)) }<code>{ value.short().to_string() }</code></> };
     html! {
         <>
             <section>
                 <h3>{ "State" }</h3>
                 <dl class="facts">
-                    <dt>{ kind }</dt><dd>{ &instance.name }</dd>
+                    <dt>{ kind }</dt><dd>{ &instance.name }{ for why(instance) }</dd>
+                    { for others.map(|of| html! { <><dt>{ "also" }</dt><dd>{ &of.name }{ for why(of) }</dd></> }) }
                     <dt>{ "phase" }</dt>
                     <dd data-testid="inspector-phase">
                         <strong>{ phase.map_or("unknown", |phase| phase.name) }</strong>

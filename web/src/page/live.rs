@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use phaselab_core::gateway::Invite;
 use phaselab_core::protocol::ProtocolKind;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{HtmlElement, HtmlInputElement};
@@ -9,10 +10,11 @@ use yew::prelude::*;
 
 use super::StageAct;
 use super::live_nodes::{NodeAct, controls, nodes};
+use super::live_seat;
 use super::{events, inspector, lanes, top, topology};
 use crate::browser::frames::Frames;
 use crate::browser::keys::Keys;
-use crate::browser::room::RoomHandle;
+use crate::browser::room::{RoomHandle, Waiting};
 use crate::browser::{page_time_ms, query_parameter, wants_little_motion};
 use crate::live::room_state::{Notice, RoomState};
 use crate::live::submissions::Submission;
@@ -26,7 +28,16 @@ const NODES: u16 = 3;
 /// Events that are listed at most.
 const EVENTS_MAX: usize = 200;
 
+/// What to join.
+#[derive(Clone, PartialEq, Properties)]
+pub(super) struct LiveProps {
+    /// A seat in a hybrid cluster, by its invite if the address has one; else a room of this browser.
+    #[prop_or_default]
+    pub(super) seat: Option<Option<Invite>>,
+}
+
 pub(super) enum Msg {
+    Waits(Waiting),
     Joined(Result<RoomHandle, String>),
     News,
     Frame,
@@ -39,6 +50,7 @@ pub(super) enum Msg {
 }
 
 pub(super) struct Live {
+    waiting: Option<Waiting>,
     room: Option<Result<RoomHandle, String>>,
     frames: Frames,
     _keys: Keys,
@@ -52,13 +64,22 @@ pub(super) struct Live {
 
 impl Component for Live {
     type Message = Msg;
-    type Properties = ();
+    type Properties = LiveProps;
 
     fn create(ctx: &Context<Self>) -> Self {
         let link = ctx.link().clone();
-        let joined = link.clone();
+        let (joined, waits) = (link.clone(), link.clone());
         let news = Rc::new(move || link.send_message(Msg::News));
+        let seat = ctx.props().seat;
         spawn_local(async move {
+            if let Some(invite) = seat {
+                let on_wait = Rc::new(move |waiting| waits.send_message(Msg::Waits(waiting)));
+                let room = match invite {
+                    Some(invite) => RoomHandle::sit(invite, on_wait, news).await,
+                    None => Err("the address has no whole invite; ask for it again".to_owned()),
+                };
+                return joined.send_message(Msg::Joined(room));
+            }
             let room = room_name(query_parameter("room").as_deref());
             let nodes = query_parameter("nodes")
                 .and_then(|nodes| nodes.parse().ok())
@@ -70,6 +91,7 @@ impl Component for Live {
         let frame = ctx.link().clone();
         let key = ctx.link().clone();
         Live {
+            waiting: None,
             room: None,
             frames: Frames::new(move |_| frame.send_message(Msg::Frame)),
             _keys: Keys::listen(move |pressed| {
@@ -87,9 +109,16 @@ impl Component for Live {
     }
 
     fn update(&mut self, _ctx: &Context<Self>, msg: Msg) -> bool {
-        if let Msg::Joined(room) = msg {
-            self.room = Some(room);
-            return true;
+        match msg {
+            Msg::Joined(room) => {
+                self.room = Some(room);
+                return true;
+            }
+            Msg::Waits(waiting) => {
+                self.waiting = Some(waiting);
+                return self.room.is_none();
+            }
+            _ => {}
         }
         let Some(Ok(room)) = &self.room else {
             return false;
@@ -111,14 +140,14 @@ impl Component for Live {
             Msg::Stage(StageAct::Focus(instance)) => {
                 room.change(|state| state.focus = Some(instance))
             }
-            Msg::Stage(StageAct::SeekAfter(_)) => return false,
+            Msg::Stage(StageAct::SeekAfter(_) | StageAct::Why(_)) => return false,
             Msg::Node(NodeAct::Crash(node)) => room.crash(node),
             Msg::Node(NodeAct::Restart(node)) => room.restart(node),
             Msg::ShowAll(all) => self.show_all = all,
             Msg::Name(name) => self.name = name,
             Msg::Amount(amount) => self.amount = amount,
             Msg::Submit => self.on_submit(),
-            Msg::Joined(_) => {}
+            Msg::Joined(_) | Msg::Waits(_) => {}
         }
         true
     }
@@ -134,8 +163,9 @@ impl Component for Live {
         match &self.room {
             Some(Ok(room)) => self.room_view(ctx, room),
             Some(Err(why)) => waiting(html! {
-                <p class="alarm" role="alert">{ format!("No room here: {why}") }</p>
+                <p class="alarm" role="alert" data-testid="no-room">{ format!("No room here: {why}") }</p>
             }),
+            None if self.waiting.is_some() => waiting(live_seat::lobby(self.waiting.as_ref())),
             None => waiting(html! { <p class="empty" role="status">{ "Joining the room." }</p> }),
         }
     }
@@ -178,7 +208,7 @@ impl Live {
                     let told = state.observatory.events(false, EVENTS_MAX).into_iter().filter(|line| line.node == id);
                     let mut changes: Vec<EventLine> = told.collect();
                     changes.drain(..changes.len().saturating_sub(inspector::CHANGES_MAX));
-                    inspector::node(&scene, id, &changes, &time, controls(state, id, &act), &stage)
+                    inspector::node(&scene, id, &changes, &time, controls(state, id, &act), false, &stage)
                 }
                 None => about(room, state),
             };
@@ -189,7 +219,7 @@ impl Live {
                     { top::top(top::Mode::Live, html! {}, &badge(state), self.skip()) }
                     <div class="left">
                         <section class="story" aria-label="Room">
-                            <h1>{ format!("{} signers in {}", state.nodes, tabs(state.tabs())) }</h1>
+                            <h1>{ format!("{} signers in {}", state.nodes, places(state)) }</h1>
                             { notice(state, room) }
                             <ul class="submissions" aria-label="Submitted" aria-live="polite">{ for submitted }</ul>
                         </section>
@@ -282,19 +312,28 @@ fn tabs(count: usize) -> String {
     }
 }
 
+/// Where the nodes are.
+fn places(state: &RoomState) -> String {
+    match state.seat {
+        Some(_) => "browsers and terminals".to_owned(),
+        None => tabs(state.tabs()),
+    }
+}
+
 fn badge(state: &RoomState) -> String {
-    format!("Live · hardened · Ed25519 · {}", tabs(state.tabs()))
+    format!("Live · hardened · Ed25519 · {}", places(state))
 }
 
 fn notice(state: &RoomState, room: &RoomHandle) -> Html {
-    match &state.notice {
-        Notice::Failed(why) => html! { <p class="alarm" role="alert">{ why }</p> },
-        Notice::Alone => html! {
+    match (&state.seat, &state.notice) {
+        (Some(seat), Notice::Shared) => live_seat::notice(seat, state.nodes),
+        (_, Notice::Failed(why)) => html! { <p class="alarm" role="alert">{ why }</p> },
+        (_, Notice::Alone) => html! {
             <p class="warning" role="status" data-testid="alone">
                 { "Tabs cannot share nodes at this address. Use localhost, https or the offline file." }
             </p>
         },
-        Notice::Shared => {
+        (None, Notice::Shared) => {
             let address = format!("?room={}#live", room.name());
             let invitation = if state.tabs() == 1 {
                 "Every node runs here. "
@@ -352,6 +391,9 @@ fn submission(scene: &crate::scene::Scene, state: &RoomState, shown: &Submission
 
 /// What the inspector shows while no node is selected.
 fn about(room: &RoomHandle, state: &RoomState) -> Html {
+    if let Some(seat) = &state.seat {
+        return live_seat::about(seat, state);
+    }
     let mine: Vec<String> = state.hosted.keys().map(u16::to_string).collect();
     html! {
         <aside class="inspector" aria-label="The room" data-testid="overview">

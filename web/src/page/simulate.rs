@@ -2,21 +2,24 @@
 
 use phaselab_core::crypto::Crypto;
 use phaselab_core::protocol::ProtocolKind;
-use phaselab_core::scenario::Scenario;
 use phaselab_core::types::NodeId;
-use web_sys::{HtmlElement, HtmlInputElement, HtmlSelectElement};
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{File, HtmlElement, HtmlInputElement, HtmlSelectElement};
 use yew::prelude::*;
 
 use super::StageAct;
 use super::check::{self, Check};
+use super::open::{self, Open};
 use super::parts::{fixed, time};
 use super::top::{self, Mode};
 use super::transport::{TransportAct, transport};
-use super::{events, inspector, lanes, story, topology};
+use super::{events, inspector, lanes, story, topology, why};
 use crate::browser::frames::Frames;
 use crate::browser::keys::{Key, Keys};
-use crate::browser::{page_time_ms, set_hash, wants_little_motion};
+use crate::browser::{files, page_time_ms, set_hash, wants_little_motion};
 use crate::route::Route;
+use crate::session::opening::{Files, OPEN_BYTES_MAX, Opened};
 use crate::session::{Guess, Session};
 use crate::{builtin, picture};
 
@@ -49,6 +52,10 @@ pub(super) enum Msg {
     Phase(Direction),
     Speed(isize),
     Guess(Guess),
+    /// Asks why, of the instance that is shown.
+    Ask,
+    /// Closes the answer, or else the inspector.
+    Escape,
     ShowAll(bool),
     Scenario(String),
     Seed(String),
@@ -58,6 +65,10 @@ pub(super) enum Msg {
     InCheck(check::Msg),
     /// Back to the scenario.
     Scenarios,
+    /// Files were chosen.
+    Open(Vec<File>),
+    /// And read.
+    Files(Result<Vec<(String, Vec<u8>)>, String>),
 }
 
 /// Which way.
@@ -81,6 +92,7 @@ pub(super) struct Simulate {
     check: Option<Check>,
     /// Of what the run is a counterexample, if it is one.
     counterexample: Option<String>,
+    opened: Open,
     frames: Frames,
     _keys: Keys,
     last_frame_ms: Option<f64>,
@@ -89,6 +101,8 @@ pub(super) struct Simulate {
     list: NodeRef,
     play: NodeRef,
     listed: usize,
+    /// The element that takes the focus once it is drawn.
+    to_focus: Option<String>,
 }
 
 impl Component for Simulate {
@@ -107,6 +121,7 @@ impl Component for Simulate {
             session,
             check: None,
             counterexample: None,
+            opened: Open::Nothing,
             frames: Frames::new(move |ms| link.send_message(Msg::Frame(ms))),
             _keys: Keys::listen(move |key| match meaning(&key) {
                 Some(msg) => {
@@ -121,6 +136,7 @@ impl Component for Simulate {
             list: NodeRef::default(),
             play: NodeRef::default(),
             listed: 0,
+            to_focus: None,
         };
         page.frames.request();
         page
@@ -190,6 +206,33 @@ impl Component for Simulate {
                 self.reopen(ctx);
                 return true;
             }
+            Msg::Open(chosen) => {
+                let read = ctx.link().callback(Msg::Files);
+                spawn_local(async move { read.emit(files::read(chosen, OPEN_BYTES_MAX).await) });
+                return false;
+            }
+            Msg::Files(read) => {
+                match read.and_then(|files| Files::read(&files)) {
+                    Ok(Files::Run(opened)) => self.show(*opened),
+                    Ok(Files::Lives(opening)) => self.opened = Open::Working(opening),
+                    Err(why) => self.opened = Open::Refused(why),
+                }
+                self.frames.request();
+                return true;
+            }
+            Msg::Frame(_) if matches!(self.opened, Open::Working(_)) => {
+                let end = page_time_ms() + WORK_MS;
+                if let Open::Working(opening) = &mut self.opened
+                    && let Some(opened) = opening.work(&mut || page_time_ms() < end)
+                {
+                    match opened {
+                        Ok(opened) => self.show(opened),
+                        Err(why) => self.opened = Open::Refused(why),
+                    }
+                }
+                self.frames.request();
+                return true;
+            }
             _ => {}
         }
         let Ok(session) = &mut self.session else {
@@ -217,6 +260,16 @@ impl Component for Simulate {
                 StageAct::Select(node) => session.select(node),
                 StageAct::Focus(instance) => session.focus_on(instance),
                 StageAct::SeekAfter(step) => session.seek_after_step(step),
+                StageAct::Why(None) => self.to_focus = dismiss(session),
+                StageAct::Why(Some((node, instance))) => {
+                    session.ask(node, instance);
+                    self.to_focus = Some(why::HEADING.to_owned());
+                }
+            },
+            Msg::Ask if session.ask_focused() => self.to_focus = Some(why::HEADING.to_owned()),
+            Msg::Escape => match dismiss(session) {
+                None => session.select(None),
+                button => self.to_focus = button,
             },
             Msg::Phase(Direction::Forward) => session.next_phase(),
             Msg::Phase(Direction::Back) => session.previous_phase(),
@@ -234,6 +287,11 @@ impl Component for Simulate {
     }
 
     fn rendered(&mut self, _ctx: &Context<Self>, _first: bool) {
+        let element = self.to_focus.take().and_then(|id| by_id(&id));
+        if let Some(element) = element {
+            // What is drawn takes the focus.
+            let _focused = element.focus();
+        }
         let Ok(session) = &self.session else { return };
         let events = session.sim().log().len();
         if events != self.listed
@@ -266,7 +324,7 @@ impl Component for Simulate {
             <div class="page simulate" data-testid="simulate" data-scenario={self.name.clone()}
                 data-step={session.sim().steps().to_string()} data-at={fixed(session.cursor_ms(), 3)}
                 data-seeking={session.is_busy().to_string()}>
-                { top::top(Mode::Simulate, self.tools(link, session), &badge(session.scenario()), self.skip()) }
+                { top::top(Mode::Simulate, self.tools(link, session), &badge(session), self.skip()) }
                 <div class="left">
                     { story::story(session, &link.callback(Msg::Guess), &play) }
                     { events::events(&lines, self.show_all, "No events yet. Press Play.", &self.list, &time, &stage,
@@ -298,6 +356,18 @@ const FRAME_MS_MAX: f64 = 100.0;
 impl Simulate {
     fn reopen(&mut self, ctx: &Context<Self>) {
         (self.name, self.session) = open(ctx.props());
+        self.opened = Open::Nothing;
+        self.begin_anew();
+    }
+
+    /// Shows the run of a file.
+    fn show(&mut self, opened: Opened) {
+        self.opened = Open::done(&opened);
+        self.session = Ok(opened.session);
+        self.begin_anew();
+    }
+
+    fn begin_anew(&mut self) {
         self.counterexample = None;
         // Its search is of another run.
         self.check = None;
@@ -321,6 +391,7 @@ impl Simulate {
         let act = link.callback(Msg::InCheck);
         html! {
             <>
+                { open::view(&self.opened, back.clone()) }
                 if let Some(of) = &self.counterexample {
                     <p class="note" data-testid="counterexample">
                         { format!("A counterexample of {}: {of}. ", self.name) }
@@ -354,15 +425,20 @@ impl Simulate {
                 .target_dyn_into::<HtmlInputElement>()
                 .map(|input| Msg::Seed(input.value()))
         });
+        // What happened has no seed, and no other schedule.
+        let is_live = session.sim().is_live();
         html! {
             <>
                 { self.chooser(choose) }
-                <label class="seed">
-                    <span>{ "Seed" }</span>
-                    <input type="number" min="0" step="1" value={session.scenario().seed.to_string()} onchange={reseed}
-                        data-testid="seed" />
-                </label>
-                if session.scenario().nodes <= CHECK_NODES_MAX {
+                { open::control(link.callback(Msg::Open)) }
+                if !is_live {
+                    <label class="seed">
+                        <span>{ "Seed" }</span>
+                        <input type="number" min="0" step="1" value={session.scenario().seed.to_string()}
+                            onchange={reseed} data-testid="seed" />
+                    </label>
+                }
+                if !is_live && session.scenario().nodes <= CHECK_NODES_MAX {
                     <button type="button" class="small" onclick={link.callback(|_: MouseEvent| Msg::Check)}
                         aria-expanded={self.check.is_some().to_string()} data-testid="check">{ "Check" }</button>
                 }
@@ -413,11 +489,29 @@ impl Simulate {
         match scene.selected {
             Some(id) => {
                 let changes = session.events_of(NodeId(id), inspector::CHANGES_MAX);
-                inspector::node(scene, id, &changes, &time, html! {}, stage)
+                let answer = session.why().map(|why| why::answer(why, &time, stage));
+                inspector::node(
+                    scene,
+                    id,
+                    &changes,
+                    &time,
+                    answer.unwrap_or_default(),
+                    true,
+                    stage,
+                )
             }
             None => overview(session),
         }
     }
+}
+
+/// Closes the answer; gives the button that asked, if there was one.
+fn dismiss(session: &mut Session) -> Option<String> {
+    session.dismiss().map(|why| why::button_id(why.id))
+}
+
+fn by_id(id: &str) -> Option<HtmlElement> {
+    super::document()?.get_element_by_id(id)?.dyn_into().ok()
 }
 
 /// What the inspector shows while no node is selected.
@@ -506,7 +600,8 @@ fn open(props: &Props) -> (String, Result<Session, String>) {
     }
 }
 
-fn badge(scenario: &Scenario) -> String {
+fn badge(session: &Session) -> String {
+    let scenario = session.scenario();
     let crypto = match scenario.crypto {
         Crypto::Ed25519 => "Ed25519",
         Crypto::Simulated => "simulated signatures",
@@ -516,6 +611,9 @@ fn badge(scenario: &Scenario) -> String {
     } else {
         format!("with {}: unsafe", scenario.flaws.join(", "))
     };
+    if session.sim().is_live() {
+        return format!("Live, recorded · {rules} · {crypto}");
+    }
     format!("Simulated · {rules} · seed {} · {crypto}", scenario.seed)
 }
 
@@ -529,6 +627,8 @@ fn meaning(key: &Key) -> Option<Msg> {
         ("ArrowLeft", true) => Msg::Phase(Direction::Back),
         ("[", _) => Msg::Speed(-1),
         ("]", _) => Msg::Speed(1),
+        ("w", _) => Msg::Ask,
+        ("Escape", _) => Msg::Escape,
         _ => Msg::Stage(StageAct::of_key(key)?),
     })
 }

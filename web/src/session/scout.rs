@@ -2,7 +2,6 @@
 
 use phaselab_core::event::{EventKind, Level};
 use phaselab_core::narrate;
-use phaselab_core::scenario::Scenario;
 use phaselab_core::sim::Sim;
 
 /// The shortest stretch of time that lanes show.
@@ -18,16 +17,16 @@ pub(super) struct Scout {
 }
 
 impl Scout {
-    pub(super) fn new(scenario: &Scenario) -> Result<Scout, String> {
-        let mut sim = Sim::new(scenario).map_err(|error| error.to_string())?;
+    /// One that takes a run of its own ahead.
+    pub(super) fn new(mut sim: Sim) -> Scout {
         sim.set_level(Level::Protocol);
         sim.set_check_recovery(false);
-        Ok(Scout {
+        Scout {
             sim: Some(sim),
             read: 0,
             moments_ms: Vec::new(),
             faults_ms: Vec::new(),
-        })
+        }
     }
 
     pub(super) fn is_done(&self) -> bool {

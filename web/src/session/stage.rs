@@ -15,7 +15,7 @@ impl Session {
     /// Every event so far, or only those worth telling; the last `max` of them.
     pub fn events(&self, all: bool, max: usize) -> Vec<EventLine> {
         let sim = self.sim();
-        let line = |place: usize| sim.log().get(place).map(|entry| event_line(sim, &entry));
+        let line = |place: usize| sim.log().get(place).map(|entry| self.event_line(&entry));
         if all {
             let count = sim.log().len();
             return (count.saturating_sub(max)..count)
@@ -39,7 +39,7 @@ impl Session {
             .rev()
             .filter_map(|place| sim.log().get(*place));
         let own = entries.filter(|entry| entry.node == node).take(max);
-        let mut lines: Vec<EventLine> = own.map(|entry| event_line(sim, &entry)).collect();
+        let mut lines: Vec<EventLine> = own.map(|entry| self.event_line(&entry)).collect();
         lines.reverse();
         lines
     }
@@ -52,9 +52,7 @@ impl Session {
         } else {
             ViewScope::Summary
         };
-        let focus = self
-            .focus
-            .or_else(|| self.history.topics().first().copied());
+        let focus = self.focused();
         let ids: Vec<NodeId> = sim.scenario().ids().take(NODES_DRAWN_MAX).collect();
         let nodes: Vec<NodeScene> = ids
             .iter()
@@ -141,6 +139,33 @@ impl Session {
             .collect()
     }
 
+    fn event_line(&self, entry: &Logged) -> EventLine {
+        let sim = self.sim();
+        let label = entry
+            .event
+            .instance
+            .zip(entry.event.value)
+            .and_then(|(of, value)| label(sim, of, value));
+        let letter = label.as_ref().map(|label| label.letter.as_str());
+        let mut causes = self.why.iter().flat_map(|why| &why.lines);
+        EventLine {
+            id: format!("{}.{}", entry.id.step, entry.id.index),
+            step: Some(entry.id.step),
+            at_ms: to_ms(entry.at),
+            node: entry.node.0,
+            sentence: narrate::sentence(sim.spec(), entry.node, &entry.event, letter),
+            kind: narrate::event_name(entry.event.kind),
+            is_cause: causes.any(|it| (it.step, it.index) == (entry.id.step, Some(entry.id.index))),
+            value: label,
+        }
+    }
+
+    /// The instance that is shown.
+    pub(super) fn focused(&self) -> Option<InstanceId> {
+        self.focus
+            .or_else(|| self.history.topics().first().copied())
+    }
+
     fn topics(&self, nodes: &[NodeScene]) -> Vec<Topic> {
         let name = |id: &InstanceId| {
             let known = nodes.iter().find_map(|node| node.picture.instance(*id));
@@ -177,24 +202,8 @@ pub struct EventLine {
     pub kind: &'static str,
     /// What it is about.
     pub value: Option<Label>,
-}
-
-fn event_line(sim: &Sim, entry: &Logged) -> EventLine {
-    let label = entry
-        .event
-        .instance
-        .zip(entry.event.value)
-        .and_then(|(of, value)| label(sim, of, value));
-    let letter = label.as_ref().map(|label| label.letter.as_str());
-    EventLine {
-        id: format!("{}.{}", entry.id.step, entry.id.index),
-        step: Some(entry.id.step),
-        at_ms: to_ms(entry.at),
-        node: entry.node.0,
-        sentence: narrate::sentence(sim.spec(), entry.node, &entry.event, letter),
-        kind: narrate::event_name(entry.event.kind),
-        value: label,
-    }
+    /// Whether it belongs to the causes of the answer that is open.
+    pub is_cause: bool,
 }
 
 fn label(sim: &Sim, instance: InstanceId, value: Hash32) -> Option<Label> {

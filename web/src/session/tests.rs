@@ -166,3 +166,40 @@ fn a_node_that_does_not_exist_is_not_selected() {
     session.select(Some(2));
     assert_eq!(session.scene().selected, Some(2));
 }
+
+#[test]
+fn an_answer_stays_while_its_lines_are_gone_to() {
+    let mut session = open("three-signers");
+    session.end();
+    finish(&mut session);
+    session.select(Some(3));
+    assert!(session.ask_focused());
+    let answer = session.why().unwrap().clone();
+    assert!(answer.ended && answer.node.0 == 3);
+    assert_eq!(answer.lines.last().unwrap().kind, "decided");
+    let marked = |session: &Session| -> Vec<(String, u16)> {
+        let lines = session.events(true, usize::MAX).into_iter();
+        let causes = lines.filter(|line| line.is_cause);
+        causes.map(|line| (line.sentence, line.node)).collect()
+    };
+    let events = answer.lines.iter().filter(|line| line.index.is_some());
+    let events: Vec<_> = events
+        .map(|line| (line.sentence.clone(), line.node.0))
+        .collect();
+    assert_eq!(marked(&session), events);
+    let first = answer.lines[0].step;
+    session.seek_after_step(first);
+    finish(&mut session);
+    assert_eq!(session.sim().steps(), first + 1);
+    assert_eq!(session.why(), Some(&answer));
+    assert!(marked(&session).len() < events.len());
+    // Asked again, it is about the run as it stands now.
+    assert!(session.ask_focused());
+    let open = session.why().unwrap();
+    assert!(!open.ended && open.lacks[0].missing.len() == 2, "{open:#?}");
+    session.select(Some(2));
+    assert_eq!(session.why(), None);
+    assert_eq!(session.dismiss(), None);
+    session.select(None);
+    assert!(!session.ask_focused());
+}

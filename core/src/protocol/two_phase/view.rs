@@ -12,6 +12,7 @@ use crate::ordered::Map;
 use crate::types::{Hash32, InstanceId, NodeId, Round};
 use crate::view::{
     Choice, Field, Glance, InstanceView, Meter, NodeView, Segment, SegmentVote, ViewScope,
+    WAITS_FOR,
 };
 use crate::votes::VoteKind;
 
@@ -100,7 +101,7 @@ fn instance(
             Vec::new()
         },
         fields: if in_full {
-            fields(state, event)
+            fields(state, env, event)
         } else {
             Vec::new()
         },
@@ -122,13 +123,14 @@ fn meter(
     };
     let mut cast: Map<NodeId, Option<Hash32>> = Map::new();
     let decided = certificate.map(|certificate| certificate.ballot.round);
+    let mut round = decided.unwrap_or(row_round(state, event));
     if let Some(live) = state.live.get(&event) {
         let newest = live
             .votes
             .rounds()
             .rev()
             .find(|round| live.votes.of(*round, votes).next().is_some());
-        let round = decided.or(newest).unwrap_or_default();
+        round = decided.or(newest).unwrap_or(round);
         cast.extend(
             live.votes
                 .of(round, votes)
@@ -137,7 +139,7 @@ fn meter(
     }
     // Rows outlive what a node holds in memory.
     if votes == VoteKind::Prevote && cast.is_empty() {
-        let round = decided.unwrap_or(row_round(state, event));
+        round = decided.unwrap_or(row_round(state, event));
         let range = (event, round, NodeId(0))..=(event, round, NodeId(u16::MAX));
         cast.extend(
             state
@@ -171,6 +173,7 @@ fn meter(
     };
     Meter {
         kind,
+        round,
         value: leading.map(|(value, _)| *value),
         have: leading.map_or(0, |(_, count)| *count),
         need: quorum.need() as u64,
@@ -217,7 +220,7 @@ fn choices(state: &TwoPhase, event: InstanceId) -> Vec<Choice> {
     choices
 }
 
-fn fields(state: &TwoPhase, event: InstanceId) -> Vec<Field> {
+fn fields(state: &TwoPhase, env: &Env<TwoPhase>, event: InstanceId) -> Vec<Field> {
     let Some(row) = state.phases.get(&event) else {
         return Vec::new();
     };
@@ -232,7 +235,7 @@ fn fields(state: &TwoPhase, event: InstanceId) -> Vec<Field> {
     };
     let live = state.live.get(&event);
     let withdrawals = live.map_or(0, |live| live.votes.of(Round(0), VoteKind::Abandon).count());
-    Vec::from([
+    let mut fields = Vec::from([
         Field::new("event_id", event.to_string()),
         Field::new(
             "amount",
@@ -261,5 +264,30 @@ fn fields(state: &TwoPhase, event: InstanceId) -> Vec<Field> {
             },
         ),
         Field::new("withdrawals", withdrawals.to_string()),
-    ])
+    ]);
+    if lacks_outputs(state, env, event) {
+        let what = format!(
+            "free outputs at a depth of {} that hold enough",
+            env.config.input_depth()
+        );
+        fields.push(Field::new(WAITS_FOR, what));
+    }
+    fields
+}
+
+/// Whether this node has nothing to propose for an open event, and cannot make anything of the outputs that it sees.
+fn lacks_outputs(state: &TwoPhase, env: &Env<TwoPhase>, event: InstanceId) -> bool {
+    let (Some(row), Some(body)) = (state.phases.get(&event), state.events.get(&event)) else {
+        return false;
+    };
+    let proven = row.own_proposal_hash.or(row.canonical_hash);
+    let is_open = matches!(row.phase, EventPhase::Proposing | EventPhase::Failed);
+    let depth = env.config.input_depth();
+    is_open
+        && proven.is_none()
+        && row.rounds.valid.is_none()
+        && state
+            .chain
+            .build_local_proposal(body, event, depth, &state.reserved)
+            .is_none()
 }

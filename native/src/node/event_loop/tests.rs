@@ -42,6 +42,12 @@ impl Outside for TestOutside {
 
 /// Runs node 1 of three, asked to decide one thing; returns how it ended and what happened.
 async fn run(good: u32) -> (Outcome, Vec<&'static str>) {
+    let (ended, journal, _) = run_and_look(good).await;
+    (ended, journal)
+}
+
+/// The same, with what the node said of itself right after it was asked.
+async fn run_and_look(good: u32) -> (Outcome, Vec<&'static str>, Option<NodeReport>) {
     let kind = ProtocolKind::TwoPhase;
     let scenario = Scenario::new(kind, 3);
     let genesis = simulated_genesis(&scenario);
@@ -78,6 +84,8 @@ async fn run(good: u32) -> (Outcome, Vec<&'static str>) {
         })
         .await
         .unwrap();
+    let (answer, mut seen) = tokio::sync::oneshot::channel();
+    inbox.send(Input::Status(answer)).await.unwrap();
     let stop = async move {
         // The answer leaves with the step's packets; a node that fails gives none.
         answers.recv().await;
@@ -85,7 +93,7 @@ async fn run(good: u32) -> (Outcome, Vec<&'static str>) {
     };
     let ended = tokio::time::timeout(Duration::from_millis(400), node.run(inputs, stop)).await;
     let journal = journal.lock().unwrap().clone();
-    (ended.unwrap_or(Ok(())), journal)
+    (ended.unwrap_or(Ok(())), journal, seen.try_recv().ok())
 }
 
 #[tokio::test]
@@ -119,4 +127,25 @@ async fn what_a_failed_write_would_have_said_is_never_said() {
     let (ended, journal) = run(1).await;
     assert!(matches!(ended, Err(Failure::Failed(_))), "{journal:?}");
     assert_eq!(journal, ["commit"]);
+}
+
+/// Whoever was shown something will find it after a restart.
+#[tokio::test]
+async fn a_node_shows_of_itself_what_is_durable() {
+    let (_, _, seen) = run_and_look(u32::MAX).await;
+    let names = |report: &NodeReport| {
+        let instances = report.instances.iter();
+        instances
+            .map(|known| known.instance.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        seen.as_ref().map(names),
+        Some(vec!["withdraw-1".to_owned()])
+    );
+    for good in [0, 1] {
+        let (ended, journal, seen) = run_and_look(good).await;
+        assert!(ended.is_err(), "{journal:?}");
+        assert!(seen.is_none_or(|seen| seen.instances.is_empty()));
+    }
 }

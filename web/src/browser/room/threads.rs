@@ -23,6 +23,37 @@ pub(super) struct Thread {
     _on_error: Closure<dyn FnMut(JsValue)>,
 }
 
+impl Thread {
+    /// Starts a worker with an order; what it says, and that it failed, is heard.
+    pub(super) fn start(
+        order: &[(&str, &JsValue)],
+        heard: impl Fn(&JsValue) + 'static,
+        failed: impl Fn(String) + 'static,
+    ) -> Result<Thread, String> {
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let refused = |error: JsValue| message(&error);
+        let worker = Worker::new_with_options(WORKER, &options).map_err(refused)?;
+        let on_message = Closure::new(move |event: MessageEvent| heard(&event.data()));
+        let on_error = Closure::new(move |event: JsValue| {
+            let why = field(&event, "message").as_string();
+            failed(why.unwrap_or_else(|| "its thread failed".to_owned()));
+        });
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        // Compiled once per page: a worker starts within milliseconds.
+        let module = wasm_bindgen::module();
+        let order: Vec<(&str, &JsValue)> =
+            order.iter().copied().chain([("module", &module)]).collect();
+        worker.post_message(&object(&order)).map_err(refused)?;
+        Ok(Thread {
+            worker,
+            _on_message: on_message,
+            _on_error: on_error,
+        })
+    }
+}
+
 impl Drop for Thread {
     fn drop(&mut self) {
         self.worker.set_onmessage(None);
@@ -34,8 +65,13 @@ impl Drop for Thread {
 impl Room {
     /// Starts a node's thread. The promise resolves when the node is given up; `None` if it only starts again.
     pub(super) fn run_node(self: &Rc<Self>, node: u16) -> Option<Promise> {
-        let me = self.state.borrow().me().to_owned();
-        let thread = self.spawn("node", Some((node, &me)));
+        let thread = match self.seat {
+            Some(_) => self.spawn_seat(),
+            None => {
+                let me = self.state.borrow().me().to_owned();
+                self.spawn("node", Some((node, &me)))
+            }
+        };
         let outcome = match thread {
             Ok(_) => Hosted::Running,
             Err(ref why) => Hosted::Stopped { why: why.clone() },
@@ -111,54 +147,37 @@ impl Room {
     }
 
     fn spawn(self: &Rc<Self>, role: &str, node: Option<(u16, &str)>) -> Result<Thread, String> {
-        let options = WorkerOptions::new();
-        options.set_type(WorkerType::Module);
-        let failed = |error: JsValue| message(&error);
-        let worker = Worker::new_with_options(WORKER, &options).map_err(failed)?;
-        let room = Rc::downgrade(self);
-        let id = node.map(|(node, _)| node);
-        let on_message = Closure::new(move |event: MessageEvent| {
-            let data = event.data();
-            if field(&data, "kind").as_string().as_deref() == Some("stopped")
-                && let Some(room) = room.upgrade()
-            {
-                room.on_thread_stopped(id, field(&data, "text").as_string().unwrap_or_default());
-            }
-        });
-        let room = Rc::downgrade(self);
-        let on_error = Closure::new(move |event: JsValue| {
-            if let Some(room) = room.upgrade() {
-                let why = field(&event, "message")
-                    .as_string()
-                    .unwrap_or_else(|| "its thread failed".to_owned());
-                room.on_thread_stopped(id, why);
-            }
-        });
-        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         let (number, tab) = node.unwrap_or((0, ""));
-        let order = object(&[
-            // Compiled once per page: a worker starts within milliseconds.
-            ("module", &wasm_bindgen::module()),
+        let id = node.map(|(node, _)| node);
+        let genesis = encode_genesis(&self.charter.genesis);
+        let order: &[(&str, &JsValue)] = &[
             ("role", &role.into()),
             ("room", &self.name.as_str().into()),
             ("node", &number.into()),
             ("tab", &tab.into()),
-            (
-                "genesis",
-                &Uint8Array::from(encode_genesis(&self.charter.genesis).as_slice()),
-            ),
+            ("genesis", &Uint8Array::from(genesis.as_slice())),
             ("createdMs", &(self.charter.created_ms as f64).into()),
-        ]);
-        worker.post_message(&order).map_err(failed)?;
-        Ok(Thread {
-            worker,
-            _on_message: on_message,
-            _on_error: on_error,
-        })
+        ];
+        let (room, other) = (Rc::downgrade(self), Rc::downgrade(self));
+        Thread::start(
+            order,
+            move |data| {
+                if field(data, "kind").as_string().as_deref() == Some("stopped")
+                    && let Some(room) = room.upgrade()
+                {
+                    let why = field(data, "text").as_string();
+                    room.on_thread_stopped(id, why.unwrap_or_default());
+                }
+            },
+            move |why| {
+                if let Some(room) = other.upgrade() {
+                    room.on_thread_stopped(id, why);
+                }
+            },
+        )
     }
 
-    fn on_thread_stopped(&self, node: Option<u16>, why: String) {
+    pub(super) fn on_thread_stopped(&self, node: Option<u16>, why: String) {
         match node {
             Some(node) => self.stopped(node, why),
             None => {

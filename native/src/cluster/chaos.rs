@@ -1,0 +1,447 @@
+//! `phaselab chaos`: a real cluster under load, with faults at random, judged from outside.
+//!
+//! ```text
+//! chaos/schedule.rs   what is done and when, drawn from a seed
+//! chaos/load.rs       clients that ask, and looks at every node
+//! chaos/judge.rs      what is held to be right
+//! ```
+//!
+//! Nodes are real processes that are killed (SIGKILL), stopped in their tracks and cut off at random moments, while
+//! clients ask them to decide events and each node is looked at again and again. Then everything is mended, and what was
+//! acknowledged has to end.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use phaselab_core::types::NodeId;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::supervise::{Life, Nodes, Notice};
+use super::{Started, await_ready, configs_in, host_chain};
+use crate::cli::choose::protocol;
+use crate::cli::fault::tell;
+use crate::config::NodeConfig;
+use crate::failure::{Failure, Outcome, io_words, read_text};
+use crate::init::{self, LocalCluster, entropy};
+use crate::log::{self, LogArgs};
+use crate::net::faults::Fault;
+use crate::node::runtime;
+use crate::signals;
+use crate::terminal::{Ink, Screen, print_json};
+
+mod judge;
+mod load;
+mod schedule;
+
+use judge::{Counts, Judge};
+use load::{Heard, Load};
+use schedule::{Deed, Schedule};
+
+/// Options of `chaos`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 if every promise was kept; 1 if one was broken, and the cluster's folder is kept."
+)]
+pub(crate) struct ChaosArgs {
+    /// Which protocol
+    #[arg(long, value_name = "P", value_parser = protocol, default_value = "two-phase")]
+    protocol: phaselab_core::protocol::ProtocolKind,
+    /// How many nodes
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(3..=16))]
+    nodes: u16,
+    /// Go on for so many minutes; half a minute if neither this nor --seconds nor --kills is told
+    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    minutes: Option<u64>,
+    /// Go on for so many seconds
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    /// Go on until so many nodes were killed
+    #[arg(long, value_name = "N")]
+    kills: Option<u64>,
+    /// Draw the faults from this seed; a random one unless told
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Events that clients ask for per second
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
+    rate: u64,
+    /// The folder of the cluster's files, made anew; a temporary one unless told
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+const SECONDS_DEFAULT: u64 = 30;
+/// How long everything may take to end once the faults are over.
+const END_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often a person hears how far it is.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+/// Parameters other than by default: rounds so short that faults hit many of them, and outputs enough for the load.
+const PARAMETERS: [(&str, u64); 5] = [
+    ("proposal_timeout_ms", 1_000),
+    ("base_delay_ms", 200),
+    ("max_delay_ms", 2_000),
+    ("jitter_ms", 50),
+    ("utxos", 2_000),
+];
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Summary {
+    seed: u64,
+    nodes: u16,
+    ms: u64,
+    /// What was done, by its name.
+    deeds: BTreeMap<&'static str, u64>,
+    /// Events that clients asked for.
+    asked: u64,
+    #[serde(flatten)]
+    counts: Counts,
+    /// The slowest event's time from the end of the faults until all had ended.
+    settled_ms: u64,
+    /// How often something was wrong, and what: the first ones.
+    broken: u64,
+    violations: Vec<String>,
+    /// Where the cluster's files and logs are, if they were kept.
+    kept: Option<PathBuf>,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &ChaosArgs) -> Outcome {
+    log::start(&LogArgs {
+        log: "warn".to_owned(),
+        ..LogArgs::default()
+    });
+    let seed = match args.seed {
+        Some(seed) => seed,
+        // Short enough to be typed again.
+        None => u64::from(u32::from_le_bytes(
+            entropy()?[..4].try_into().expect("four bytes"),
+        )),
+    };
+    let (dir, is_ours) = match &args.dir {
+        Some(dir) => (dir.clone(), false),
+        None => {
+            let name = format!("phaselab-chaos-{}", std::process::id());
+            (std::env::temp_dir().join(name), true)
+        }
+    };
+    let configs = prepare(args, &dir)?;
+    let mut summary = runtime()?.block_on(rage(args, seed, &configs))?;
+    if summary.broken == 0 && is_ours {
+        let _ = std::fs::remove_dir_all(&dir);
+    } else {
+        summary.kept = Some(dir);
+    }
+    if args.json {
+        print_json(&summary);
+    } else {
+        show(&summary);
+    }
+    if summary.broken == 0 {
+        Ok(())
+    } else {
+        Err(Failure::Unexpected)
+    }
+}
+
+/// Writes a new cluster, with its parameters changed before its first start.
+fn prepare(args: &ChaosArgs, dir: &Path) -> Result<Vec<NodeConfig>, Failure> {
+    init::write_cluster(&LocalCluster {
+        protocol: args.protocol,
+        nodes: args.nodes,
+        dir: dir.to_owned(),
+        base_port: 0,
+    })?;
+    let path = dir.join("genesis.toml");
+    let text: String = read_text(&path)?
+        .lines()
+        .map(|line| {
+            let key = line.split('=').next().unwrap_or_default().trim();
+            match PARAMETERS.iter().find(|(known, _)| *known == key) {
+                Some((key, value)) => format!("{key} = {value}\n"),
+                None => format!("{line}\n"),
+            }
+        })
+        .collect();
+    std::fs::write(&path, text).map_err(|error| Failure::in_file(&path, io_words(&error)))?;
+    configs_in(dir)
+}
+
+/// Starts the cluster, breaks it, mends it, and stops it.
+async fn rage(args: &ChaosArgs, seed: u64, configs: &[NodeConfig]) -> Result<Summary, Failure> {
+    let mut stop = pin!(signals::asked_to_stop());
+    let host = host_chain(configs).await?;
+    let quiet = LogArgs::default();
+    let mut nodes = Nodes::start(configs, &quiet, false)?;
+    let result = async {
+        match await_ready(&mut nodes, stop.as_mut()).await? {
+            Started::AskedToStop => return Err(Failure::Failed("asked to stop".to_owned())),
+            Started::Ready(_) => {}
+        }
+        let mut run = Run::new(args, seed, &nodes);
+        let begun = Instant::now();
+        tokio::select! {
+            ended = run.break_things(args, &mut nodes) => ended?,
+            // What was found until then is worth telling.
+            () = &mut stop => {}
+        }
+        let settled_ms = run.mend_and_wait(&mut nodes).await?;
+        Ok(Summary {
+            seed,
+            nodes: args.nodes,
+            ms: millis(begun.elapsed()),
+            deeds: run.deeds,
+            asked: run.load.asked(),
+            counts: run.judge.counts(),
+            settled_ms,
+            broken: run.judge.broken(),
+            violations: run.judge.violations().to_vec(),
+            kept: None,
+        })
+    }
+    .await;
+    nodes.stop().await;
+    if let Some(host) = host {
+        host.stop().await;
+    }
+    result
+}
+
+/// A run under way.
+struct Run {
+    schedule: Schedule,
+    judge: Judge,
+    load: Load,
+    heard: mpsc::Receiver<Heard>,
+    deeds: BTreeMap<&'static str, u64>,
+    /// Whoever was killed and has not ended yet.
+    doomed: Vec<NodeId>,
+    progress: Option<Screen>,
+}
+
+impl Run {
+    fn new(args: &ChaosArgs, seed: u64, nodes: &Nodes) -> Run {
+        let request = crate::genesis::sample(args.protocol).request;
+        let (load, heard) = Load::start(nodes.clients(), request, args.rate, seed);
+        let mut progress = (!args.json).then(Screen::stdout);
+        if let Some(screen) = &mut progress {
+            screen.line(&format!(
+                "chaos     {} nodes, {} events per second, seed {seed}",
+                args.nodes, args.rate
+            ));
+        }
+        Run {
+            schedule: Schedule::new(seed, nodes.ids()),
+            judge: Judge::new(args.protocol.spec()),
+            load,
+            heard,
+            deeds: BTreeMap::new(),
+            doomed: Vec::new(),
+            progress,
+        }
+    }
+
+    /// Does what the schedule says until time is up or enough were killed.
+    async fn break_things(&mut self, args: &ChaosArgs, nodes: &mut Nodes) -> Result<(), Failure> {
+        let begun = tokio::time::Instant::now();
+        let seconds = args.minutes.map(|minutes| minutes * 60).or(args.seconds);
+        let seconds = seconds.or(args.kills.is_none().then_some(SECONDS_DEFAULT));
+        let mut progress = tokio::time::interval(PROGRESS);
+        progress.tick().await;
+        loop {
+            let is_late = seconds.is_some_and(|seconds| begun.elapsed().as_secs() >= seconds);
+            let killed = self.deeds.get("kill").copied().unwrap_or(0);
+            if is_late || args.kills.is_some_and(|kills| killed >= kills) {
+                return Ok(());
+            }
+            let due = begun + Duration::from_millis(self.schedule.due_ms());
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => {
+                    if let Some(deed) = self.schedule.next(|node| nodes.life(node)) {
+                        self.act(deed, nodes).await?;
+                    }
+                }
+                notice = nodes.next() => self.on_notice(notice),
+                Some(heard) = self.heard.recv() => self.on_heard(heard),
+                _ = progress.tick() => self.tell_progress(begun.elapsed()),
+            }
+        }
+    }
+
+    async fn act(&mut self, deed: Deed, nodes: &mut Nodes) -> Result<(), Failure> {
+        let name = deed.name();
+        let is_done = match &deed {
+            Deed::Kill(node) => {
+                self.doomed.push(*node);
+                nodes.kill(*node)
+            }
+            Deed::Pause(node) => nodes.pause(*node),
+            Deed::Resume(node) => nodes.resume(*node),
+            Deed::Restart(node) => {
+                let is_back = nodes.restart(*node)?;
+                if !is_back {
+                    self.schedule.again(deed);
+                }
+                is_back
+            }
+            Deed::Break(fault) => {
+                // Whoever is not at work now is told by the others when it is.
+                let there = nodes.clients().into_iter();
+                let there = there.filter(|client| nodes.life(client.id) == Life::Ready);
+                let (there, fault) = (there.collect(), fault.clone());
+                tokio::spawn(async move { tell(there, &[fault]).await });
+                true
+            }
+        };
+        *self.deeds.entry(name).or_default() += u64::from(is_done);
+        Ok(())
+    }
+
+    fn on_notice(&mut self, notice: Notice) {
+        let Notice::Ended { node, why, .. } = notice else {
+            return;
+        };
+        match self.doomed.iter().position(|doomed| *doomed == node) {
+            Some(place) => {
+                self.doomed.swap_remove(place);
+            }
+            None => self
+                .judge
+                .blame(format!("node {} ended by itself: {why}", node.0)),
+        }
+    }
+
+    fn on_heard(&mut self, heard: Heard) {
+        match heard {
+            Heard::Report(report) => self.judge.look(&report),
+            Heard::Answer(node, answer) => self.judge.answer(node, &answer),
+        }
+    }
+
+    /// Mends everything, asks for nothing more, and waits until all has ended; how long that took.
+    async fn mend_and_wait(&mut self, nodes: &mut Nodes) -> Result<u64, Failure> {
+        self.load.rest();
+        let begun = tokio::time::Instant::now();
+        let deadline = begun + END_TIMEOUT;
+        let mut tick = tokio::time::interval(Duration::from_millis(200));
+        let ids = nodes.ids();
+        let mut is_healed = false;
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                notice = nodes.next() => {
+                    self.on_notice(notice);
+                    continue;
+                }
+                Some(heard) = self.heard.recv() => {
+                    self.on_heard(heard);
+                    continue;
+                }
+            }
+            for id in &ids {
+                nodes.resume(*id);
+                nodes.restart(*id)?;
+            }
+            if !ids.iter().all(|id| nodes.life(*id) == Life::Ready) {
+                continue;
+            }
+            if !is_healed {
+                let answers = tell(nodes.clients(), &[Fault::Heal]).await;
+                is_healed = answers.iter().all(|(_, answer)| answer.is_ok());
+                continue;
+            }
+            // Every client has its last answer, and every node was looked at since.
+            let unfinished = self.judge.unfinished(&ids);
+            if self.load.is_at_rest() && unfinished.is_empty() {
+                return Ok(millis(begun.elapsed()));
+            }
+            if tokio::time::Instant::now() >= deadline {
+                let span = END_TIMEOUT.as_secs();
+                for what in unfinished {
+                    self.judge
+                        .blame(format!("{what}, {span} s after the last fault"));
+                }
+                return Ok(millis(begun.elapsed()));
+            }
+        }
+    }
+
+    fn tell_progress(&mut self, elapsed: Duration) {
+        let (counts, killed) = (
+            self.judge.counts(),
+            self.deeds.get("kill").copied().unwrap_or(0),
+        );
+        let broken = self.judge.broken();
+        if let Some(screen) = &mut self.progress {
+            screen.painted(
+                Ink::Dim,
+                &format!(
+                    "{:>6} s  {killed} kills, {} events decided, {broken} violations",
+                    elapsed.as_secs(),
+                    counts.decided
+                ),
+            );
+        }
+    }
+}
+
+fn show(summary: &Summary) {
+    let mut screen = Screen::stdout();
+    let Counts {
+        acknowledged,
+        decided,
+        abandoned,
+        signatures,
+        looks,
+    } = summary.counts;
+    let deeds = summary.deeds.iter();
+    let deeds: Vec<String> = deeds
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    let seconds = summary.ms / 1000;
+    screen.entry(
+        "did       ",
+        None,
+        &format!("{} in {seconds} s", deeds.join(", ")),
+    );
+    let asked = summary.asked;
+    let text = format!(
+        "{asked} asked for, {acknowledged} acknowledged, {decided} decided, {abandoned} abandoned"
+    );
+    screen.entry("events    ", None, &text);
+    let text = format!("{looks} looks at nodes, {signatures} signatures");
+    screen.entry("watched   ", None, &text);
+    let settled = summary.settled_ms;
+    let (head, ink, text) = match summary.broken {
+        0 => (
+            "holds     ",
+            Ink::Good,
+            format!("0 violations; everything had ended {settled} ms after the last fault"),
+        ),
+        broken => ("broken    ", Ink::Bad, format!("{broken} violations")),
+    };
+    screen.entry(head, Some(ink), &text);
+    for what in &summary.violations {
+        screen.entry("          ", None, what);
+    }
+    if let Some(kept) = &summary.kept {
+        screen.entry("kept      ", None, &kept.display().to_string());
+    }
+    let seed = summary.seed;
+    screen.entry(
+        "seed      ",
+        None,
+        &format!("{seed}: the same faults again, --seed {seed}"),
+    );
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

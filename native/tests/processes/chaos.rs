@@ -1,0 +1,41 @@
+//! A cluster of real processes under a random schedule of kills, pauses and cuts, for a bounded time. The same by the
+//! minute or by the kill: `npm run chaos`.
+
+use crate::support::{Folder, json, text};
+
+/// How long things are broken; then everything has to end.
+const SECONDS: &str = "25";
+
+#[test]
+fn four_nodes_under_random_faults_lose_and_repeat_nothing() {
+    let folder = Folder::new();
+    let dir = folder.0.join("chaos").display().to_string();
+    let ran = folder.phaselab(&[
+        "chaos",
+        "--seconds",
+        SECONDS,
+        "--rate",
+        "2",
+        "--dir",
+        &dir,
+        "--json",
+    ]);
+    let told = json(&ran);
+    assert_eq!(told["violations"], serde_json::json!([]), "{told}");
+    assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+    // A run in which nothing happens shows nothing.
+    let count = |name: &str| told[name].as_u64().unwrap();
+    let done = |name: &str| told["deeds"][name].as_u64().unwrap_or(0);
+    assert!(
+        done("kill") > 5 && done("restart") > 5 && done("cut") > 0,
+        "{told}"
+    );
+    assert!(count("decided") > 5 && count("acknowledged") > 5, "{told}");
+    assert!(count("signatures") > 5 && count("looks") > 50, "{told}");
+    // No process of it is left.
+    let all = std::process::Command::new("ps")
+        .args(["-eo", "args="])
+        .output()
+        .unwrap();
+    assert!(!text(&all.stdout).contains(&dir), "{}", text(&all.stdout));
+}
