@@ -3,10 +3,11 @@
 // turns, with the stores on a disk and in memory: the store always synchronises, and what that costs is the difference.
 // Nothing is asserted of times; see tests/benches/README.md for what the columns mean.
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { closeSync, existsSync, fdatasyncSync, mkdtempSync, openSync, readFileSync, rmSync, statfsSync, writeFileSync, writeSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { Failed, main, output, run, say } from './lib/process.mjs';
 import { nativeEnvironment, targetDirectory } from './lib/toolchain.mjs';
@@ -89,7 +90,7 @@ function outputsOfInit(binary, target) {
   }
 }
 
-/** Starts a cluster, and waits until all nodes are connected to one another. */
+/** Starts a cluster, and waits until all nodes are connected to one another and see all outputs. */
 async function start(binary, store, parent) {
   const dir = mkdtempSync(join(parent, 'bench-cluster-'));
   run(binary, ['init', '--nodes', String(nodes), '--dir', dir, '--base-port', '0', '--metrics-port', '0'], { quiet: true });
@@ -100,16 +101,17 @@ async function start(binary, store, parent) {
   const cluster = { store, dir, child, gone: new Promise((gone) => child.once('exit', gone)) };
   try {
     await connected(binary, cluster);
+    const ids = Array.from({ length: nodes }, (_, index) => index + 1);
+    cluster.metrics = ids.map((id) => {
+      const config = readFileSync(join(dir, `node-${id}.toml`), 'utf8');
+      return `http://${config.match(/^\[metrics\]\nlisten = "(.+)"/m)[1]}/metrics`;
+    });
+    await settled(cluster);
   } catch (error) {
     await stop(cluster);
     rmSync(dir, { recursive: true, force: true });
     throw error;
   }
-  const ids = Array.from({ length: nodes }, (_, index) => index + 1);
-  cluster.metrics = ids.map((id) => {
-    const config = readFileSync(join(dir, `node-${id}.toml`), 'utf8');
-    return `http://${config.match(/^\[metrics\]\nlisten = "(.+)"/m)[1]}/metrics`;
-  });
   return cluster;
 }
 
@@ -126,6 +128,14 @@ async function connected(binary, cluster) {
   throw new Failed('phaselab cluster', `not all nodes were connected after ${startLimitMs / 1000} s`);
 }
 
+/** Waits until the chain has told all of its outputs, which it does in parts: nodes with other views propose otherwise. */
+async function settled(cluster) {
+  for (let before = -1, now = 0; now !== before; ) {
+    await new Promise((wait) => setTimeout(wait, 1500));
+    [before, now] = [now, (await meters(cluster))['phaselab_inputs_total fact']];
+  }
+}
+
 async function stop(cluster) {
   cluster.child.kill('SIGINT');
   await cluster.gone;
@@ -136,15 +146,32 @@ async function measure(binary, cluster, atOnce, events, name) {
   const requests = Array.from({ length: events }, (_, index) => JSON.stringify({ event: `${name}-${index}`, amount: 5 }));
   const before = await meters(cluster);
   const args = ['submit', '--dir', cluster.dir, '--file', '-', '--at-once', String(atOnce), '--wait', '60s', '--json'];
-  const asked = spawnSync(binary, args, { cwd: root, input: requests.join('\n'), encoding: 'utf8', maxBuffer: 1 << 28 });
-  // 1 says that an event was not decided, which is counted.
-  if (asked.status !== 0 && asked.status !== 1) throw new Failed(`phaselab ${args.join(' ')}`, asked.stderr.trim() || `ended by ${asked.signal}`);
-  const total = JSON.parse(asked.stdout.trim().split('\n').at(-1));
+  const { total, times } = await submit(binary, args, requests.join('\n'));
   const after = await meters(cluster);
   const rose = Object.fromEntries(Object.keys(after).map((key) => [key, after[key] - (before[key] ?? 0)]));
-  const perSecond = (1000 * total.decided) / total.elapsed_ms;
+  // One event that needs a second round takes 10 s: it shall show as what it is, a slow event, not as a slow cluster.
+  const most = Math.ceil(0.99 * total.decided);
+  const perSecond = most > 0 ? (1000 * most) / times[most - 1] : 0;
   say(`${cluster.store}, ${atOnce} at once: ${total.decided} of ${events} events decided, ${perSecond.toFixed(1)}/s`);
   return { cluster, atOnce, total, perSecond, rose };
+}
+
+/** The last line of a batch of requests, and when each decision was told, in milliseconds. */
+async function submit(binary, args, requests) {
+  const begun = performance.now();
+  const asking = spawn(binary, args, { cwd: root, stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = new Promise((ends) => asking.once('exit', (status, signal) => ends(signal ?? status)));
+  asking.stdin.end(requests);
+  const times = [];
+  let last;
+  for await (const text of createInterface({ input: asking.stdout })) {
+    last = JSON.parse(text);
+    if (last.outcome === 'decided') times.push(performance.now() - begun);
+  }
+  const end = await ended;
+  // 1 says that an event was not decided, which is counted.
+  if (end !== 0 && end !== 1) throw new Failed(`phaselab ${args.join(' ')}`, `ended with ${end}`);
+  return { total: last, times };
 }
 
 /** What all nodes have counted so far, and the CPU that processes have used. */
@@ -200,7 +227,7 @@ function report(clusters, rows, speed, cores) {
     const per = counted.verified / counted.packets;
     say(`${store}: a synced write of 4 kB takes ${syncMs.toFixed(3)} ms; a packet brings ${per.toFixed(2)} signatures to verify (${counted.packets} recorded)`);
   }
-  const columns = ['store', 'at once', 'decided/s', 'p50 ms', 'p90 ms', 'p99 ms', 'failed', 'packets', 'verified', 'bound/s', `x${cores}`, 'of bound', 'nodes ms', 'signatures', 'host ms', 'commits', 'rows', 'commit ms', 'dropped'];
+  const columns = ['store', 'at once', 'decided/s', 'p50 ms', 'p90 ms', 'p99 ms', 'max ms', 'failed', 'rounds', 'packets', 'verified', 'bound/s', `x${cores}`, 'of bound', 'nodes ms', 'signatures', 'host ms', 'commits', 'rows', 'commit ms', 'dropped'];
   const lines = rows.map((row) => line(row, speed, cores));
   const widths = columns.map((column, at) => Math.max(column.length, ...lines.map((cells) => cells[at].length)));
   for (const cells of [columns, ...lines]) {
@@ -222,10 +249,10 @@ function line({ cluster, atOnce, total, perSecond, rose }, speed, cores) {
   const signing = (verified * speed.verify_ns + signed * speed.sign_ns) / 1e6;
   const commits = rose.phaselab_store_commits_total;
   const percent = (part) => `${Math.round(100 * part)}%`;
-  const { p50, p90, p99 } = total.latency_ms ?? {};
+  const { p50, p90, p99, max } = total.latency_ms ?? {};
   return [
-    cluster.store, atOnce, perSecond.toFixed(1), p50 ?? '-', p90 ?? '-', p99 ?? '-', total.requests - total.decided,
-    packets.toFixed(1), verified.toFixed(0), bound.toFixed(0), (bound * cores).toFixed(0), percent(perSecond / (bound * cores)),
+    cluster.store, atOnce, perSecond.toFixed(1), p50 ?? '-', p90 ?? '-', p99 ?? '-', max ?? '-', total.requests - total.decided,
+    rose.two_phase_proposal_timeouts_total ?? 0, packets.toFixed(1), verified.toFixed(0), bound.toFixed(0), (bound * cores).toFixed(0), percent(perSecond / (bound * cores)),
     (rose.nodesMs / decided).toFixed(1), percent(signing / (rose.nodesMs / decided)), (rose.hostMs / decided).toFixed(1),
     (commits / decided).toFixed(1), (rose.phaselab_store_commit_rows_sum / commits).toFixed(1), (1000 * rose.phaselab_store_commit_seconds_sum / commits).toFixed(2),
     rose.phaselab_peer_packets_dropped_total ?? 0,

@@ -8,7 +8,7 @@ import { pageFolder } from './lib/workspace.mjs';
 
 // The goal, and what is held until it is reached: a change that makes the page larger than this says so by failing.
 const goalBytes = 350_000;
-const ceilingBytes = 460_000;
+const ceilingBytes = 450_000;
 
 main(() => {
   let total = 0;

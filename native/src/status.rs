@@ -185,26 +185,37 @@ fn show_faults(screen: &mut Screen, status: &Status) {
     }
 }
 
+/// An event that has not ended everywhere.
+#[derive(Default)]
+struct Open<'a> {
+    places: Vec<String>,
+    /// What it waits for, and at how many nodes.
+    waits_for: BTreeMap<&'a str, usize>,
+}
+
 /// More events than these are only counted.
 const OPEN_SHOWN_MAX: usize = 20;
 
 /// Where each event is that has not ended at every node that runs.
 fn show_open(screen: &mut Screen, status: &Status) {
-    let mut events: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut events: BTreeMap<&str, Open<'_>> = BTreeMap::new();
     for node in &status.nodes {
         let instances = node.report.iter().flat_map(|report| &report.instances);
         for open in instances.filter(|instance| instance.open) {
-            let waits = open.waits_for.as_ref();
-            let waits = waits.map_or_else(String::new, |what| format!(" (waits for {what})"));
-            let place = format!(
-                "node {} {} in round {}{waits}",
-                node.id.0, open.phase, open.round
-            );
-            events.entry(&open.instance).or_default().push(place);
+            let place = format!("node {} {} in round {}", node.id.0, open.phase, open.round);
+            let event = events.entry(&open.instance).or_default();
+            event.places.push(place);
+            if let Some(what) = &open.waits_for {
+                *event.waits_for.entry(what).or_default() += 1;
+            }
         }
     }
-    for (name, places) in events.iter().take(OPEN_SHOWN_MAX) {
-        let text = format!("{name}: {}", places.join(", "));
+    for (name, open) in events.iter().take(OPEN_SHOWN_MAX) {
+        let mut text = format!("{name}: {}", open.places.join(", "));
+        for (what, nodes) in &open.waits_for {
+            let all = open.places.len();
+            text.push_str(&format!("; at {nodes} of {all} nodes it waits for {what}"));
+        }
         screen.entry("open      ", Some(Ink::Warn), &text);
     }
     if events.len() > OPEN_SHOWN_MAX {

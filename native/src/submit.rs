@@ -297,7 +297,7 @@ fn show(summary: &Summary, args: &SubmitArgs) {
         ),
         _ => {
             let text = format!(
-                "{} after {:?}: {} at {} of {} nodes; `phaselab status` shows where they are",
+                "{} after {:?}: {} at {} of {} nodes; `phaselab status` shows where they are and why",
                 summary.instance,
                 args.wait,
                 summary.outcome,

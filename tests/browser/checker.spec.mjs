@@ -57,18 +57,3 @@ test('closing the panel ends the search', async ({ page }) => {
   await closed;
   await expect(page.getByTestId('checker')).toHaveCount(0);
 });
-
-test('a counterexample plays, and the scenario comes back', async ({ page }) => {
-  await openChecker(page, 'two-phase/timeout-then-retry');
-  await page.getByTestId('check-rules').selectOption('S0-F9');
-  await page.getByTestId('check-rounds').selectOption('2');
-  await page.getByTestId('check-crashes').selectOption('1');
-  await page.getByTestId('check-start').click();
-  await expect(page.getByTestId('check-end')).toContainText('Broken: ', { timeout: 30_000 });
-  await page.getByTestId('check-play').click();
-  await expect(page.getByTestId('counterexample')).toContainText('A counterexample of two-phase/timeout-then-retry');
-  await expect(page.getByTestId('badge')).toContainText('with S0-F9: unsafe');
-  await page.getByTestId('end').click();
-  await page.getByRole('button', { name: 'Back to the scenario' }).click();
-  await expect(page.getByTestId('badge')).toContainText('hardened');
-});

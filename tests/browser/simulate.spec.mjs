@@ -53,7 +53,7 @@ for (const name of scenarios) {
       for (const { id, alive, instances } of expected.nodes) {
         const lane = page.getByTestId(`lane-${id}`);
         if (instances.length > 0) await expect(lane).toHaveAttribute('data-phase', instances[0].phase);
-        await expect(lane).toHaveAttribute('data-standing', alive ? 'standing-up' : 'standing-crashed');
+        await expect(lane).toHaveAttribute('data-standing', alive ? /^standing-(up|byzantine)$/ : 'standing-crashed');
       }
       for (const { name: verdict, holds } of expected.invariants) {
         await expect(page.getByTestId(`verdict-${verdict.replaceAll(' ', '-')}`)).toHaveAttribute('data-holds', String(holds));

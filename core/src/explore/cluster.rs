@@ -235,7 +235,11 @@ impl<P: Protocol> Cluster<P> {
         for liar in self.liars.iter() {
             oracle.on_byzantine(*liar);
         }
-        for packet in &world.sent.packets {
+        // In which order messages were sent is not kept. Protocols number their kinds from what is said first to what
+        // rests on it, so that nothing is judged before what it rests on.
+        let mut sent: Vec<_> = world.sent.packets.iter().collect();
+        sent.sort_by_key(|packet| packet.info.kind);
+        for packet in sent {
             let opened = Opened {
                 from: packet.from,
                 incarnation: Incarnation(1),

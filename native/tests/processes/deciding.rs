@@ -80,6 +80,12 @@ fn three_processes_decide_and_go_on_from_their_stores() {
         shown.contains("open      big: node 1 proposing in round 0, node 2 proposing"),
         "{shown}"
     );
+    // Wrapped to the terminal's width or not, it says why.
+    let unwrapped = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    let why = "at 3 of 3 nodes it waits for free outputs at a depth of 300 that hold enough";
+    assert!(unwrapped.contains(why), "{shown}");
+    let at_each = text(&folder.phaselab(&["status", "--event", "big"]).stdout);
+    assert!(at_each.contains("waits for free outputs"), "{at_each}");
     // What can never be decided is wrong input.
     assert_eq!(
         folder.refused(&["submit", "--event", "none", "--amount", "0"]),

@@ -109,6 +109,16 @@ fn the_simulator_plays_what_the_checker_found_and_hardened_rules_stop_it() {
     assert_eq!(broken(&played), Vec::<&str>::new());
 }
 
+/// Nothing is judged before what it rests on: as written, a commit tells nothing but what proposals told before.
+#[test]
+fn the_order_in_which_messages_are_kept_breaks_nothing() {
+    let mut written = scenario("two-phase/three-signers", &[]);
+    written.rules = crate::engine::RuleSet::AsWritten;
+    let outcome = search(&written, ONE_ROUND).outcome();
+    assert_eq!(outcome.violation.map(|violation| violation.property), None);
+    assert_eq!((outcome.distinct, outcome.complete), (29, true));
+}
+
 #[test]
 fn a_search_goes_on_where_it_was_saved_and_ends_with_the_same_numbers() {
     let divergent = scenario("two-phase/divergent-views", &[]);

@@ -241,11 +241,15 @@ impl Socket {
     /// Reads until it is closed; why it was.
     pub(crate) async fn refused(&mut self) -> Option<String> {
         let mut why = None;
-        while let Some(frame) = self.next().await {
-            if let FromGateway::Refused(text) = frame {
-                why = Some(text);
+        let reading = async {
+            while let Some(frame) = self.next().await {
+                if let FromGateway::Refused(text) = frame {
+                    why = Some(text);
+                }
             }
-        }
+        };
+        let ended = tokio::time::timeout(PATIENCE, reading).await;
+        ended.expect("the gateway ends the connection");
         why
     }
 }
