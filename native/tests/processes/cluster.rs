@@ -99,7 +99,7 @@ fn link(folder: &Folder, of: u64, to: u64) -> Value {
 fn cuts_and_delays_are_real_and_heal() {
     let folder = Folder::with_cluster(3);
     let (_cluster, _) = cluster(&folder);
-    assert_eq!(submit(&folder, "before", "15s")["outcome"], "decided");
+    assert_eq!(submit(&folder, "before", "60s")["outcome"], "decided");
 
     // Three nodes alone: nobody reaches a quorum.
     let cut = fault(&folder, &["cut", "1", "2", "3"]);

@@ -22,6 +22,8 @@ fn three_processes_decide_and_go_on_from_their_stores() {
         "withdraw-1",
         "--amount",
         "25",
+        "--wait",
+        "60s",
         "--json",
     ]);
     assert!(submitted.status.success(), "{}", text(&submitted.stderr));
@@ -118,7 +120,7 @@ fn nodes_that_are_killed_while_deciding_sign_once() {
     for attempt in 0..ATTEMPTS {
         let event = format!("withdraw-{attempt}");
         let submit = folder.command(&[
-            "submit", "--event", &event, "--amount", "3", "--wait", "15s", "--json",
+            "submit", "--event", &event, "--amount", "3", "--wait", "60s", "--json",
         ]);
         let submit = Running::start(submit);
         // Each attempt kills another node, a little later into the decision.
@@ -137,7 +139,7 @@ fn nodes_that_are_killed_while_deciding_sign_once() {
         // Those that were down when they were asked hear of it now.
         let event = format!("withdraw-{attempt}");
         let submitted = folder.phaselab(&[
-            "submit", "--event", &event, "--amount", "3", "--wait", "15s", "--json",
+            "submit", "--event", &event, "--amount", "3", "--wait", "60s", "--json",
         ]);
         assert!(
             submitted.status.success(),

@@ -45,6 +45,17 @@ fn a_newcomer_gets_from_init_to_a_decision() {
         terminal.wait_for("ready");
         terminal.wait_for("joined 2 peers");
     }
+    // A person types slower than nodes find the chain; the first round then does not need its time.
+    let mut look = of("status")[0].clone();
+    look.push("--json");
+    eventually("the chain at every node", || {
+        let nodes = json(&folder.phaselab(&look));
+        let links = nodes["nodes"].as_array()?;
+        let up = links
+            .iter()
+            .filter(|node| node["report"]["chain"]["connected"] == true);
+        (up.count() == 3).then_some(())
+    });
     let decided = folder.phaselab(of("submit")[0]);
     assert_eq!(decided.status.code(), Some(0), "{}", text(&decided.stderr));
     let told = text(&decided.stdout);
@@ -141,6 +152,8 @@ fn hosts_that_keep_their_keys_form_a_cluster() {
         "withdraw-1",
         "--amount",
         "25",
+        "--wait",
+        "60s",
     ]);
     assert!(
         submitted.status.success(),

@@ -9,7 +9,8 @@ use crate::support::{Folder, Running, text};
 
 /// Has a payment decided.
 pub(crate) fn submit(folder: &Folder, event: &str) {
-    let submitted = folder.phaselab(&["submit", "--event", event, "--amount", "1"]);
+    let submitted =
+        folder.phaselab(&["submit", "--event", event, "--amount", "1", "--wait", "60s"]);
     assert!(
         submitted.status.success(),
         "{}{}",

@@ -15,7 +15,9 @@ fn recordings(folder: &Folder) -> Vec<PathBuf> {
 }
 
 fn submit(folder: &Folder, event: &str) {
-    let words = ["submit", "--event", event, "--amount", "7", "--json"];
+    let words = [
+        "submit", "--event", event, "--amount", "7", "--wait", "60s", "--json",
+    ];
     let decided = folder.phaselab(&words);
     assert!(decided.status.success(), "{}", text(&decided.stderr));
 }
