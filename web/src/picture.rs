@@ -2,6 +2,7 @@
 
 use phaselab_core::protocol::ProtocolKind;
 
+pub mod sharded_2pc;
 pub mod two_phase;
 
 /// How a phase feels, for its colour and pattern; its word says the rest.
@@ -61,6 +62,7 @@ pub use drawn::Picture;
 pub fn of(kind: ProtocolKind) -> &'static dyn Picture {
     match kind {
         ProtocolKind::TwoPhase => &two_phase::TwoPhasePicture,
+        ProtocolKind::Sharded2pc => &sharded_2pc::ShardedPicture,
     }
 }
 
@@ -68,5 +70,6 @@ pub fn of(kind: ProtocolKind) -> &'static dyn Picture {
 pub fn request(kind: ProtocolKind, name: &str, amount: u64) -> Vec<u8> {
     match kind {
         ProtocolKind::TwoPhase => two_phase::request(name, amount),
+        ProtocolKind::Sharded2pc => sharded_2pc::request(name, amount),
     }
 }

@@ -16,6 +16,7 @@ mod limits;
 mod museum;
 mod quorum;
 mod rounds;
+mod sharded;
 mod signatures;
 mod sketches;
 mod swarm;
