@@ -140,6 +140,8 @@ pub(crate) struct Answer {
 const INBOX_MAX: usize = 1024;
 /// How long a starting node waits for its peers before it tells who is there.
 const GREETING_WAIT: Duration = Duration::from_secs(3);
+/// For how long it tells once more when the last of them has come.
+const LATECOMERS_WAIT: Duration = Duration::from_secs(60);
 
 /// Runs a node until it is asked to stop.
 pub(crate) fn run(args: &NodeArgs) -> Outcome {
@@ -369,7 +371,8 @@ fn stop_signal(until_stdin_closes: bool) -> impl Future<Output = ()> {
 /// Prints what was recovered and who is there, once all peers are or have had the time.
 fn greet(inbox: mpsc::Sender<Input>, recovered: String) {
     tokio::spawn(async move {
-        let deadline = tokio::time::Instant::now() + GREETING_WAIT;
+        let since = tokio::time::Instant::now();
+        let mut greeting = Some(recovered);
         let mut joined = 0;
         loop {
             let (answer, report) = oneshot::channel();
@@ -383,13 +386,19 @@ fn greet(inbox: mpsc::Sender<Input>, recovered: String) {
                 .filter(|peer| peer.connected)
                 .count()
                 .max(joined);
-            if joined == report.peers.len() || tokio::time::Instant::now() >= deadline {
-                break;
+            let (all, waited) = (joined == report.peers.len(), since.elapsed());
+            if all || (greeting.is_some() && waited >= GREETING_WAIT) {
+                let peers = if joined == 1 { "peer" } else { "peers" };
+                let first = greeting.take().map(|recovered| format!("{recovered}; "));
+                let first = first.unwrap_or_default();
+                Screen::stdout().line(&format!("{first}joined {joined} {peers}"));
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            if all || waited >= LATECOMERS_WAIT {
+                return;
+            }
+            let pause = if greeting.is_some() { 20 } else { 1_000 };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
         }
-        let peers = if joined == 1 { "peer" } else { "peers" };
-        Screen::stdout().line(&format!("{recovered}; joined {joined} {peers}"));
     });
 }
 

@@ -61,10 +61,11 @@ fn three_terminals_decide_through_the_gateway_and_outlive_it() {
 fn members_that_know_each_others_addresses_need_no_gateway() {
     let mut lab = Lab::open(3);
     let mut nodes: Vec<Running> = (0..3).map(|seat| lab.joins(seat)).collect();
+    // All have met before the first is gone.
     for node in &mut nodes {
         node.wait_for("joined 2 peers");
-        node.kill();
     }
+    nodes.iter_mut().for_each(Running::kill);
     // What a person writes into the files: where each listens.
     let free = || std::net::UdpSocket::bind((LOOPBACK, 0)).unwrap();
     let sockets: Vec<_> = (0..3).map(|_| free()).collect();
