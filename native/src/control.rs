@@ -115,22 +115,29 @@ struct Shared {
     faults: Option<Arc<Faults>>,
 }
 
-/// Starts the API and leaves its address and token in the control file.
+/// Takes the address of the API.
 ///
 /// # Errors
-/// If the address is taken, or the file cannot be written.
-pub(crate) async fn start(
-    address: SocketAddr,
-    config: &NodeConfig,
-    inbox: mpsc::Sender<Input>,
-    faults: Option<Arc<Faults>>,
-) -> Result<Control, Failure> {
-    let listener = TcpListener::bind(address).await.map_err(|error| {
+/// If it is taken.
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
         Failure::Input(format!(
             "{address} (TCP, for the control API): {}; --port chooses another port",
             io_words(&error)
         ))
-    })?;
+    })
+}
+
+/// Starts the API on `listener`, which took `address`, and leaves address and token in the control file.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn start(
+    (address, listener): (SocketAddr, TcpListener),
+    config: &NodeConfig,
+    inbox: mpsc::Sender<Input>,
+    faults: Option<Arc<Faults>>,
+) -> Result<Control, Failure> {
     let token = Hash32(entropy()?).to_string();
     let file = config.control_file();
     write_file(

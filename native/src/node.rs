@@ -16,6 +16,7 @@ use phaselab_core::gateway::Invite;
 use phaselab_core::protocol::ReplyView;
 use phaselab_core::replica::Replica;
 use phaselab_core::types::{ClientId, NodeId, Time};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{NodeConfig, Overrides};
@@ -138,6 +139,8 @@ pub(crate) struct Answer {
 
 /// Inputs that wait; senders wait when there are more.
 const INBOX_MAX: usize = 1024;
+/// Ports that are tried where any will do, until one is free in UDP and TCP.
+const FREE_PORTS_TRIED: u32 = 16;
 /// How long a starting node waits for its peers before it tells who is there.
 const GREETING_WAIT: Duration = Duration::from_secs(3);
 /// For how long it tells once more when the last of them has come.
@@ -237,9 +240,9 @@ async fn run_node(args: &NodeArgs, config: NodeConfig) -> Outcome {
         options: config.network.clone(),
         faults: faults.clone(),
     };
-    let bound = Bound::bind(&net_config).await?;
+    let (bound, api) = bind(&net_config).await?;
     let listening = bound.listening();
-    let around = start_around(args, &config, listening, replica.as_ref(), &inbox, faults).await;
+    let around = start_around(args, &config, api, replica.as_ref(), &inbox, faults).await;
     let Around {
         control,
         host,
@@ -320,6 +323,30 @@ async fn run_node(args: &NodeArgs, config: NodeConfig) -> Outcome {
     ended
 }
 
+/// Takes the address for peers (UDP) and, for the control API, the same port of the loopback (TCP). Where any free port
+/// is asked for, one of UDP may be some connection's in TCP: then another is.
+async fn bind(config: &NetConfig) -> Result<(Bound, (SocketAddr, TcpListener)), Failure> {
+    let mut attempts = if config.listen.port() == 0 {
+        FREE_PORTS_TRIED
+    } else {
+        1
+    };
+    loop {
+        let bound = Bound::bind(config).await?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, bound.listening().port()));
+        attempts -= 1;
+        match control::bind(address).await {
+            Ok(listener) => return Ok((bound, (address, listener))),
+            Err(failure) => {
+                bound.close().await;
+                if attempts == 0 {
+                    return Err(failure);
+                }
+            }
+        }
+    }
+}
+
 /// What stands around a node and may find its address taken.
 struct Around {
     control: control::Control,
@@ -331,13 +358,12 @@ struct Around {
 async fn start_around(
     args: &NodeArgs,
     config: &NodeConfig,
-    listening: SocketAddr,
+    api: (SocketAddr, TcpListener),
     replica: &dyn Replica,
     inbox: &mpsc::Sender<Input>,
     faults: Option<Arc<Faults>>,
 ) -> Result<Around, Failure> {
-    let control_address = SocketAddr::from((Ipv4Addr::LOCALHOST, listening.port()));
-    let control = control::start(control_address, config, inbox.clone(), faults).await?;
+    let control = control::start(api, config, inbox.clone(), faults)?;
     let metrics = match config.metrics {
         Some(address) => Some(listener::bind(address).await?),
         None => None,

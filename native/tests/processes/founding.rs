@@ -2,8 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::operation::{free_address, submit};
-use crate::support::{Folder, Running, eventually, json, text};
+use crate::operation::submit;
+use crate::support::{Folder, Running, eventually, free_addresses, json, text};
+
+/// What a command that succeeds says.
+fn says(folder: &Folder, words: &[&str]) -> String {
+    let done = folder.phaselab(words);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    text(&done.stdout)
+}
 
 /// With nothing but what README and `--help` say: init, three terminals, submit, status. Each command is copied from what
 /// was printed before.
@@ -25,9 +32,7 @@ fn a_newcomer_gets_from_init_to_a_decision() {
         );
     }
     // Free ports, as other tests run beside this one.
-    let made = folder.phaselab(&["init", "--nodes", "3", "--base-port", "0"]);
-    assert!(made.status.success(), "{}", text(&made.stderr));
-    let said = text(&made.stdout);
+    let said = says(&folder, &["init", "--nodes", "3", "--base-port", "0"]);
     let commands: Vec<Vec<&str>> = said
         .lines()
         .filter_map(|line| line.trim().strip_prefix("phaselab "))
@@ -97,18 +102,16 @@ fn hosts_that_keep_their_keys_form_a_cluster() {
         let dir = folder.0.join(format!("host-{host}"));
         std::fs::create_dir(&dir).unwrap();
         let store = format!("host-{host}/node.redb");
-        let made = folder.phaselab(&["keygen", "--store", &store]);
-        assert!(made.status.success(), "{}", text(&made.stderr));
-        let key = text(&made.stdout).trim().to_owned();
+        let key = says(&folder, &["keygen", "--store", &store])
+            .trim()
+            .to_owned();
         members.push(format!("{}={key}", free_address_of(host)));
     }
     let mut words = vec!["init", "--dir", "made"];
     for member in &members {
         words.extend(["--member", member]);
     }
-    let made = folder.phaselab(&words);
-    assert!(made.status.success(), "{}", text(&made.stderr));
-    let said = text(&made.stdout);
+    let said = says(&folder, &words);
     for part in [
         "node.redb",
         "made/genesis.toml",
@@ -203,26 +206,16 @@ fn free_address_of(host: u8) -> String {
         Ok(_) => own,
         Err(_) => "127.0.0.1".to_owned(),
     };
-    let port = free_address().rsplit(':').next().unwrap().to_owned();
-    format!("{ip}:{port}")
+    format!("{ip}:{}", free_addresses(1)[0].port())
 }
 
 #[test]
 fn init_for_hosts_writes_who_is_where_and_refuses_what_cannot_be() {
     let folder = Folder::new();
-    let made = folder.phaselab(&[
-        "init",
-        "--host",
-        "10.1.0.1",
-        "--host",
-        "10.1.0.2:5000",
-        "--host",
-        "fd00::3",
-        "--dir",
-        "made",
-    ]);
-    assert!(made.status.success(), "{}", text(&made.stderr));
-    let said = text(&made.stdout);
+    let hosts = ["10.1.0.1", "10.1.0.2:5000", "fd00::3"];
+    let mut words = vec!["init", "--dir", "made"];
+    words.extend(hosts.iter().flat_map(|host| ["--host", host]));
+    let said = says(&folder, &words);
     for part in [
         "made/node-2.redb",
         "keep no copy",

@@ -8,12 +8,12 @@ use phaselab_core::envelope;
 use phaselab_core::gateway::{FromGateway, Invite, Place, ToGateway, sign_join};
 use phaselab_core::types::NodeId;
 
-use super::support::{Folder, Running, eventually};
+use super::support::{Folder, Running, eventually, free_addresses};
 
 mod attacks;
 mod lab;
 
-use lab::{LOOPBACK, Lab, Socket, key};
+use lab::{Lab, Socket, key};
 
 #[test]
 fn three_terminals_decide_through_the_gateway_and_outlive_it() {
@@ -67,10 +67,7 @@ fn members_that_know_each_others_addresses_need_no_gateway() {
     }
     nodes.iter_mut().for_each(Running::kill);
     // What a person writes into the files: where each listens.
-    let free = || std::net::UdpSocket::bind((LOOPBACK, 0)).unwrap();
-    let sockets: Vec<_> = (0..3).map(|_| free()).collect();
-    let addresses: Vec<_> = sockets.iter().map(|of| of.local_addr().unwrap()).collect();
-    drop(sockets);
+    let addresses = free_addresses(3);
     let configs: Vec<(usize, std::path::PathBuf)> = (0..3)
         .map(|seat| {
             let dir = lab.folder.0.join(lab.dir(seat));

@@ -5,7 +5,7 @@ use std::process::{ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use crate::observing::{metrics_of, scraped};
-use crate::support::{Folder, Running, text};
+use crate::support::{Folder, Running, free_addresses, text};
 
 /// Has a payment decided.
 pub(crate) fn submit(folder: &Folder, event: &str) {
@@ -19,15 +19,9 @@ pub(crate) fn submit(folder: &Folder, event: &str) {
     );
 }
 
-/// An address of the loopback that is free over UDP and TCP.
-pub(crate) fn free_address() -> String {
-    loop {
-        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = udp.local_addr().unwrap();
-        if std::net::TcpListener::bind(address).is_ok() {
-            return address.to_string();
-        }
-    }
+fn two_free_addresses() -> [String; 2] {
+    let found = free_addresses(2);
+    [found[0].to_string(), found[1].to_string()]
 }
 
 /// Starts a process whose log is read here.
@@ -77,8 +71,7 @@ fn an_option_outweighs_the_environment_and_that_the_file() {
     assert_eq!(stop(node, log), "", "nothing to warn of");
 
     // The environment, for every option that has a name there.
-    let listen = free_address();
-    let metrics = free_address();
+    let [listen, metrics] = two_free_addresses();
     let environment = [
         ("PHASELAB_CONFIG", config),
         ("PHASELAB_LISTEN", listen.as_str()),
@@ -101,7 +94,7 @@ fn an_option_outweighs_the_environment_and_that_the_file() {
     );
 
     // Options.
-    let (listen, metrics) = (free_address(), free_address());
+    let [listen, metrics] = two_free_addresses();
     let options = [
         "node",
         "--listen",

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -146,7 +147,14 @@ impl Running {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) => self.seen.push(line),
-                Err(_) => panic!("no line with \"{what}\" in {:?}", self.seen),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    panic!("no line with \"{what}\" in {:?}", self.seen)
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => panic!(
+                    "ended ({:?}) without a line with \"{what}\", after {:?}",
+                    self.child.wait(),
+                    self.seen
+                ),
             }
         }
     }
@@ -236,4 +244,23 @@ pub(crate) fn instances(folder: &Folder) -> BTreeMap<(u64, String), (String, Opt
         }
     }
     found
+}
+
+/// Addresses of the loopback that are free over UDP and TCP alike, below the ports that systems give to outgoing
+/// connections and those that `init` chooses from. None is given twice.
+pub(crate) fn free_addresses(count: usize) -> Vec<SocketAddr> {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 8_000;
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let start = (std::process::id() % u32::from(COUNT)) as u16;
+    let candidates = std::iter::repeat_with(|| {
+        let step = GIVEN.fetch_add(1, Ordering::Relaxed);
+        SocketAddr::from((Ipv4Addr::LOCALHOST, FIRST + (start + step) % COUNT))
+    });
+    let is_free = |at: &SocketAddr| UdpSocket::bind(at).is_ok() && TcpListener::bind(at).is_ok();
+    candidates
+        .take(usize::from(COUNT))
+        .filter(is_free)
+        .take(count)
+        .collect()
 }

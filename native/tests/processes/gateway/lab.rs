@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::support::{Folder, PATIENCE, Running, eventually, json, text};
+use crate::support::{Folder, PATIENCE, Running, eventually, free_addresses, json, text};
 
 /// A lobby with its page's folder, and the nodes that join it from terminals.
 pub(crate) struct Lab {
@@ -29,7 +29,7 @@ impl Lab {
         let folder = Folder::new();
         std::fs::create_dir(folder.0.join("dist")).unwrap();
         std::fs::write(folder.0.join("dist/index.html"), "<!doctype html>").unwrap();
-        let (serve, port) = Lab::serve(&folder, 0, seats);
+        let (serve, port) = Lab::serve(&folder, free_addresses(1)[0].port(), seats);
         let mut lab = Lab {
             folder,
             serve,
