@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::Signature;
 use crate::engine::Genesis;
 use crate::ordered::Map;
+use crate::replica::{Output, Replica};
 use crate::store::{Rows, TableId};
 use crate::trace::CORE_VERSION;
 use crate::types::{ClientId, Hash32, Incarnation, NodeId, Time};
@@ -133,6 +134,24 @@ pub enum Input {
 }
 
 impl Input {
+    /// Hands it to a node.
+    pub fn hand_to(&self, replica: &mut dyn Replica, now: Time) -> Output {
+        match self {
+            Input::Start => replica.start(now),
+            Input::Packet(packet) => {
+                let opened = replica.open(packet);
+                replica.receive(now, opened.as_ref().map_err(|why| *why))
+            }
+            Input::Request {
+                client,
+                number,
+                request,
+            } => replica.request(now, *client, *number, request),
+            Input::Fact(fact) => replica.fact(now, fact),
+            Input::Tick => replica.tick(now),
+        }
+    }
+
     /// In one word.
     pub const fn name(&self) -> &'static str {
         match self {

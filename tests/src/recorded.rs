@@ -8,7 +8,7 @@ use phaselab_core::engine::{Genesis, To};
 use phaselab_core::environment::Environment;
 use phaselab_core::protocol::{self, ProtocolKind, simulated_genesis};
 use phaselab_core::recording::{Digest, Ending, Entry, Head, Input, Writer};
-use phaselab_core::replica::{Outbox, Output, Released, Replica};
+use phaselab_core::replica::{Outbox, Released, Replica};
 use phaselab_core::scenario::{Scenario, member_seed};
 use phaselab_core::store::Rows;
 use phaselab_core::types::{ClientId, Hash32, NodeId, Time};
@@ -222,20 +222,7 @@ impl Recorded {
         };
         let now = Time::from_ms(now_ms - life.began_ms);
         let replica = &mut life.replica;
-        let output: Output = match &input {
-            Input::Start => replica.start(now),
-            Input::Packet(bytes) => {
-                let opened = replica.open(bytes);
-                replica.receive(now, opened.as_ref().map_err(|why| *why))
-            }
-            Input::Request {
-                client,
-                number,
-                request,
-            } => replica.request(now, *client, *number, request),
-            Input::Fact(fact) => replica.fact(now, fact),
-            Input::Tick => replica.tick(now),
-        };
+        let output = input.hand_to(replica.as_mut(), now);
         let digest = life.digest.step(now, &input, &output);
         life.write(&Entry::Input { now, input, digest });
         let released = life.outbox.push(output);

@@ -6,11 +6,11 @@ use alloc::sync::Arc;
 use alloc::vec::{self, Vec};
 use core::fmt;
 
-use super::{Digest, Ending, Input, Moment, Recording};
+use super::{Digest, Ending, Moment, Recording};
 use crate::crypto::{Keyring, Signature};
-use crate::replica::{Outbox, Output, Released, Replica};
+use crate::replica::{Outbox, Released, Replica};
 use crate::store::{Rows, WriteBatch};
-use crate::types::{Hash32, Time};
+use crate::types::Hash32;
 
 /// A life that runs again.
 pub struct Rerun {
@@ -158,7 +158,7 @@ impl Rerun {
         match life.moments.get(place) {
             None => return Ok(false),
             Some(Moment::Input { now, input, digest }) => {
-                let output = apply(running.replica.as_mut(), *now, input);
+                let output = input.hand_to(running.replica.as_mut(), *now);
                 if running.digest.step(*now, input, &output) != *digest {
                     return Err(Difference::Input {
                         number: running.inputs,
@@ -263,24 +263,6 @@ pub fn compare_stores(reruns: &mut [Rerun]) {
 /// The hash by which a packet is found again.
 pub(crate) fn hash(packet: &[u8]) -> Hash32 {
     Hash32(*blake3::hash(packet).as_bytes())
-}
-
-/// Hands a recorded input to a node.
-fn apply(replica: &mut dyn Replica, now: Time, input: &Input) -> Output {
-    match input {
-        Input::Start => replica.start(now),
-        Input::Packet(packet) => {
-            let opened = replica.open(packet);
-            replica.receive(now, opened.as_ref().map_err(|why| *why))
-        }
-        Input::Request {
-            client,
-            number,
-            request,
-        } => replica.request(now, *client, *number, request),
-        Input::Fact(fact) => replica.fact(now, fact),
-        Input::Tick => replica.tick(now),
-    }
 }
 
 /// Whether two stores have the same rows.

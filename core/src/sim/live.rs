@@ -148,15 +148,9 @@ impl Sim {
             return;
         };
         let output = match input {
-            Input::Start => replica.start(now),
+            // It is opened already, to tell what it is.
             Input::Packet(_) => replica.receive(now, opened.as_ref().map_err(|why| *why)),
-            Input::Request {
-                client,
-                number,
-                request,
-            } => replica.request(now, *client, *number, request),
-            Input::Fact(fact) => replica.fact(now, fact),
-            Input::Tick => replica.tick(now),
+            other => other.hand_to(replica.as_mut(), now),
         };
         self.hash_writes(&output);
         let later = !output.writes.is_empty();
