@@ -11,27 +11,28 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::codec;
-use crate::crypto::{Keyring, KeyringError, Signer};
-use crate::engine::{
-    Context, Effects, Env, Genesis, Input, Lie, MessageInfo, Opened, Protocol, TimerInfo, Timers,
-    To,
-};
+use crate::engine::{Context, Effects, Env, Input, Lie, Opened, Protocol, TimerInfo, Timers, To};
 use crate::entropy::Prng;
 use crate::envelope::{self, Header, Refusal, ReplayWindow};
-use crate::event::{Event, EventKind, Level, Record};
-use crate::flaw;
+use crate::event::{Event, EventKind, Level};
 use crate::ordered::Map;
-use crate::store::{AnyTable, Durable, META, RecoverError, Rows, WriteBatch};
+use crate::store::{AnyTable, META, RecoverError, Rows, WriteBatch};
 use crate::types::{ClientId, Incarnation, NodeId, Round, Time};
 use crate::view::{Glance, NodeView, Spec, ViewScope};
+
+mod build;
+mod outbox;
+mod output;
+
+pub use build::{BuildError, env};
+pub use outbox::{GROUP_COMMIT_WRITES_MAX, GroupCommits, Outbox};
+pub use output::{Outgoing, Output, Released};
 
 /// A node of any protocol. Implemented once, by [`Node`].
 pub trait Replica: Send + Sync {
@@ -89,173 +90,6 @@ pub trait Replica: Send + Sync {
     fn check_recovery(&self, rows: &Rows) -> Result<(), String>;
     /// A copy, for checkpoints.
     fn clone_box(&self) -> Box<dyn Replica>;
-}
-
-/// A step's result: what must be written, and what may leave once it is.
-#[must_use = "a node whose output is dropped loses messages"]
-#[derive(Clone, Debug)]
-pub struct Output {
-    /// What this step changed; empty if nothing. Belongs to the node's store.
-    pub writes: WriteBatch,
-    held: Released,
-    needs: u64,
-}
-
-impl Output {
-    /// Whether the step left neither writes nor effects.
-    pub fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.held.is_empty()
-    }
-
-    /// What is held back, for whoever compares it.
-    pub(crate) fn held(&self) -> &Released {
-        &self.held
-    }
-
-    /// What may leave, once the store has proved that this step's writes, and all before them, are durable.
-    ///
-    /// # Panics
-    /// If the proof is of another node, another life or an earlier batch: the shell has a bug.
-    pub fn after_persist(self, durable: &Durable) -> Released {
-        assert_eq!(
-            durable.node,
-            self.writes.node(),
-            "the proof is of another node"
-        );
-        assert_eq!(
-            durable.incarnation,
-            self.writes.incarnation(),
-            "the proof is of another life"
-        );
-        assert!(
-            durable.number >= self.needs,
-            "the proof is of an earlier batch"
-        );
-        self.held
-    }
-}
-
-/// What leaves a node: taken out of an [`Output`] only with the proof that its writes are durable.
-#[derive(Clone, Debug, Default)]
-pub struct Released {
-    /// Packets, sealed.
-    pub sends: Vec<Outgoing>,
-    /// Answers to clients: (client, request number, the bytes of the protocol's `Reply`).
-    pub replies: Vec<(ClientId, u64, Vec<u8>)>,
-    /// What the world outside is told: the bytes of the protocol's `Report`.
-    pub reports: Vec<Vec<u8>>,
-    /// What became true in this step.
-    pub records: Vec<Record>,
-    /// What observers are told.
-    pub events: Vec<Event>,
-}
-
-impl Released {
-    /// Whether nothing leaves.
-    pub fn is_empty(&self) -> bool {
-        self.sends.is_empty()
-            && self.replies.is_empty()
-            && self.reports.is_empty()
-            && self.records.is_empty()
-            && self.events.is_empty()
-    }
-}
-
-/// A sealed packet and whom it goes to.
-#[derive(Clone, Debug)]
-pub struct Outgoing {
-    /// Whom it goes to.
-    pub to: To,
-    /// The sealed packet; one however many receive it.
-    pub packet: Arc<[u8]>,
-    /// How it is drawn.
-    pub info: MessageInfo,
-}
-
-/// Outputs in order, and the writes that they wait for: the part of a shell that is easy to get wrong.
-///
-/// A shell pushes every output, takes the merged batch whenever its store is idle, and hands back the proof; what comes
-/// out may leave. The node goes on handling input meanwhile.
-#[derive(Debug, Default)]
-pub struct Outbox {
-    waiting: VecDeque<Output>,
-    batch: Option<WriteBatch>,
-    durable: Option<Durable>,
-    commits: GroupCommits,
-}
-
-/// How well steps share commits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GroupCommits {
-    /// Batches that were taken to be committed.
-    pub commits: u64,
-    /// Steps that wrote; those of a batch share its commit.
-    pub steps: u64,
-}
-
-/// The most writes that are merged into one commit.
-pub const GROUP_COMMIT_WRITES_MAX: usize = 4096;
-
-impl Outbox {
-    /// An empty outbox.
-    pub fn new() -> Outbox {
-        Outbox::default()
-    }
-
-    /// Adds a step's output; returns what may leave at once, which is something only when no write is waiting.
-    pub fn push(&mut self, mut output: Output) -> Option<Released> {
-        if !output.writes.is_empty() {
-            let writes = output.writes.clone();
-            self.commits.steps += 1;
-            match &mut self.batch {
-                Some(batch) => batch.merge(writes),
-                None => self.batch = Some(writes),
-            }
-        }
-        match &self.durable {
-            Some(durable) if self.waiting.is_empty() && durable.number >= output.needs => {
-                Some(output.after_persist(durable))
-            }
-            _ => {
-                output.writes.forget_writes();
-                self.waiting.push_back(output);
-                None
-            }
-        }
-    }
-
-    /// The writes to commit next, merged; the caller commits them in one transaction.
-    pub fn take_batch(&mut self) -> Option<WriteBatch> {
-        let batch = self.batch.take();
-        self.commits.commits += u64::from(batch.is_some());
-        batch
-    }
-
-    /// How many steps wrote so far, and how many commits they made.
-    pub fn group_commits(&self) -> GroupCommits {
-        self.commits
-    }
-
-    /// Whether the next batch is at its limit, so that the shell should commit before it handles more input.
-    pub fn is_full(&self) -> bool {
-        self.batch
-            .as_ref()
-            .is_some_and(|batch| batch.writes().len() >= GROUP_COMMIT_WRITES_MAX)
-    }
-
-    /// Notes that a batch is durable; returns what may leave now, in order.
-    pub fn durable(&mut self, durable: Durable) -> Vec<Released> {
-        self.durable = Some(durable);
-        let ready = self
-            .waiting
-            .iter()
-            .take_while(|output| output.needs <= durable.number)
-            .count();
-        self.waiting
-            .drain(..ready)
-            .map(|output| output.after_persist(&durable))
-            .collect()
-    }
 }
 
 /// A protocol's state machine as a node.
@@ -343,11 +177,7 @@ impl<P: Protocol> Node<P> {
             writes.close(self.batch);
         }
         let held = self.release(effects);
-        Output {
-            writes,
-            held,
-            needs: self.batch,
-        }
+        Output::new(writes, held, self.batch)
     }
 
     fn release(&mut self, effects: Effects<P>) -> Released {
@@ -438,14 +268,11 @@ impl<P: Protocol> Node<P> {
     fn idle(&mut self, events: Vec<Event>) -> Output {
         self.revision += 1;
         let writes = WriteBatch::new(self.env.id, self.incarnation, self.batch);
-        Output {
-            writes,
-            held: Released {
-                events,
-                ..Released::default()
-            },
-            needs: self.batch,
-        }
+        let held = Released {
+            events,
+            ..Released::default()
+        };
+        Output::new(writes, held, self.batch)
     }
 
     fn admit(&mut self, opened: &Opened) -> Result<Arc<P::Message>, Refusal> {
@@ -643,101 +470,11 @@ impl<P: Protocol> Node<P> {
 /// A message as if it had been opened: verified, of a life that no window knows.
 #[cfg(test)]
 pub(crate) fn opened_for_tests<M: Send + Sync + 'static>(from: NodeId, message: M) -> Opened {
-    let info = MessageInfo::default();
     Opened {
         from,
         incarnation: Incarnation(u32::MAX),
         counter: 1,
-        info,
+        info: crate::engine::MessageInfo::default(),
         message: Arc::new(message),
     }
 }
-
-/// Prepares a node's environment from the genesis.
-///
-/// # Errors
-/// See [`BuildError`].
-pub fn env<P: Protocol>(
-    genesis: &Genesis,
-    id: NodeId,
-    signer: Signer,
-) -> Result<Env<P>, BuildError> {
-    let keyring = Keyring::new(genesis.crypto, &genesis.members).map_err(BuildError::Keyring)?;
-    let config: P::Config = codec::decode(&genesis.config)
-        .map_err(|_| BuildError::Config("not of this protocol".into()))?;
-    let flaws = flaw::check::<P>(genesis.rules, &genesis.flaws).map_err(BuildError::Config)?;
-    P::check_config(&config, &genesis.members, genesis.rules, flaws).map_err(BuildError::Config)?;
-    let shared = Env {
-        id,
-        rules: genesis.rules,
-        flaws,
-        genesis: genesis.hash(),
-        keyring: Arc::new(keyring),
-        config: Arc::new(config),
-        signer,
-    };
-    shared.check_identity(genesis)
-}
-
-impl<P: Protocol> Env<P> {
-    /// The same cluster as another member sees it.
-    ///
-    /// # Errors
-    /// `NotAMember` if the key is not the one that genesis registers for this id.
-    pub fn for_member(
-        &self,
-        genesis: &Genesis,
-        id: NodeId,
-        signer: Signer,
-    ) -> Result<Env<P>, BuildError> {
-        Env {
-            id,
-            signer,
-            ..self.clone()
-        }
-        .check_identity(genesis)
-    }
-
-    fn check_identity(self, genesis: &Genesis) -> Result<Env<P>, BuildError> {
-        let registered = genesis.members.iter().find(|member| member.id == self.id);
-        match registered {
-            Some(member) if member.key == self.signer.public() => Ok(self),
-            _ => Err(BuildError::NotAMember { node: self.id }),
-        }
-    }
-}
-
-/// Why a node cannot be built.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BuildError {
-    /// The members cannot be a keyring.
-    Keyring(KeyringError),
-    /// The parameters make no sense.
-    Config(String),
-    /// The key is not the one registered for this id.
-    NotAMember {
-        /// The id.
-        node: NodeId,
-    },
-    /// The store does not give a state back.
-    Recover(RecoverError),
-    /// No protocol has this tag.
-    UnknownProtocol(u8),
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BuildError::Keyring(error) => error.fmt(f),
-            BuildError::Config(what) => f.write_str(what),
-            BuildError::NotAMember { node } => write!(
-                f,
-                "the key is not the one that genesis registers for {node}"
-            ),
-            BuildError::Recover(error) => error.fmt(f),
-            BuildError::UnknownProtocol(tag) => write!(f, "no protocol has the tag {tag}"),
-        }
-    }
-}
-
-impl core::error::Error for BuildError {}
