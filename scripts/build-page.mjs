@@ -14,9 +14,12 @@ main(() => {
   const assembled = join(targetDirectory(env), 'page');
   say('building the page (about 2 minutes the first time)');
   const dev = process.argv.includes('--dev');
-  // Two programs of one crate: a visit loads the one that its address asks for.
-  buildWasm({ folder: 'web', name: 'phaselab_web', outDir: assembled, features: ['simulate'], dev, pack: false, env });
-  buildWasm({ folder: 'web', name: 'phaselab_live', outDir: join(assembled, 'live'), features: ['live'], dev, pack: false, env });
+  // Three programs of one crate: a visit loads the one that its address asks for.
+  const program = (name, feature, outDir) =>
+    buildWasm({ folder: 'web', name, outDir, features: [feature], dev, pack: false, env });
+  program('phaselab_web', 'simulate', assembled);
+  program('phaselab_museum', 'museum', join(assembled, 'museum'));
+  program('phaselab_live', 'live', join(assembled, 'live'));
   buildChecker(assembled, env);
   for (const name of ['index.html', 'worker.js', 'checker.js']) cpSync(join(root, 'web', name), join(assembled, name));
   cpSync(join(root, 'web', 'static'), join(assembled, 'static'), { recursive: true });

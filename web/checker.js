@@ -1,5 +1,6 @@
-// The checker and the museum: the npm package, fetched when somebody asks for one of them, in a thread of its own.
-import init, { Checker, encodeScenario, museum } from './checker/phaselab.js';
+// The checker, the museum and the exports: the npm package, fetched when somebody asks for one of them, in a thread of its
+// own.
+import init, { Checker, encodeScenario, exportRun, museum } from './checker/phaselab.js';
 
 /** How long a slice of the search should take, in milliseconds. */
 const sliceMs = 60;
@@ -10,6 +11,8 @@ self.onmessage = async ({ data }) => {
     if (data.kind === 'museum') {
       const exhibits = museum().map((exhibit) => ({ ...exhibit, text: exhibit.scenario, scenario: encodeScenario(exhibit.scenario) }));
       postMessage({ kind: 'museum', exhibits });
+    } else if (data.kind === 'export') {
+      postMessage({ kind: 'exported', file: exportRun(data.run, data.format) });
     } else {
       search(new Checker(data.scenario, data.bounds, { seed: data.seed, flaws: data.flaws }));
     }

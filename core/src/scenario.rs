@@ -196,6 +196,13 @@ impl Scenario {
             let possible = entry.act.check(self.nodes, spec);
             possible.map_err(|message| (place, message))?;
         }
+        for (number, entry) in self.view.breaks.iter().enumerate() {
+            // Their lines follow those of what is done anyhow.
+            let wrong = |message| (self.interventions.len() + number, message);
+            if let BreakHow::Act(entry) = &entry.how {
+                entry.act.check(self.nodes, spec).map_err(wrong)?;
+            }
+        }
         let lost: Vec<(At, usize, NodeId)> = entries()
             .filter_map(|(place, entry)| match entry.act {
                 Act::Disk {
@@ -286,6 +293,29 @@ pub struct ViewHints {
     pub pace_ms: Option<u64>,
     /// Captions at which playing stops.
     pub caption: Vec<Caption>,
+    /// What a learner may do to the run once it was told.
+    #[serde(rename = "break")]
+    pub breaks: Vec<Break>,
+}
+
+/// A way to break the run, offered as a button.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Break {
+    /// The button's words.
+    pub label: String,
+    /// What to know before.
+    pub note: String,
+    /// What it does.
+    pub how: BreakHow,
+}
+
+/// What a button that breaks a run does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BreakHow {
+    /// Goes back, does this, and plays.
+    Act(Intervention),
+    /// Opens the museum's exhibit of a flaw.
+    Exhibit(String),
 }
 
 /// A sentence shown when a node does something for the first time.

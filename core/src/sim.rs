@@ -191,6 +191,8 @@ pub struct Flight {
     pub sent: Time,
     /// When it arrives.
     pub arrives: Time,
+    /// The step in which it left: what is done before that step can still catch it.
+    pub step: u64,
     /// How it is drawn.
     pub info: MessageInfo,
 }
@@ -411,6 +413,11 @@ impl Sim {
         self.slot(node).replica.is_some()
     }
 
+    /// Whether what one node sends another is lost for certain, as the network stands.
+    pub fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        self.net.is_cut(from, to) || self.net.loss(from, to) >= 1_000
+    }
+
     /// Whether a node lies.
     pub fn is_byzantine(&self, node: NodeId) -> bool {
         self.slot(node).lies.is_liar()
@@ -469,6 +476,7 @@ impl Sim {
                 to,
                 sent: packet.sent,
                 arrives: entry.at,
+                step: packet.step,
                 info: packet.info,
             })
             .collect();
@@ -492,6 +500,30 @@ impl Sim {
     /// What a person did to this run, in order: together with the scenario, all that a replay needs.
     pub fn interventions_by_hand(&self) -> &[Intervention] {
         &self.by_hand
+    }
+
+    /// The same, and of a run that was rewound also what it meets again on its way forward.
+    pub fn whole_by_hand(&self) -> Vec<Intervention> {
+        let ahead = self.by_hand_ahead.iter().rev();
+        self.by_hand.iter().chain(ahead).cloned().collect()
+    }
+
+    /// Does these things by hand once their steps come, as another run of the same scenario had them. In order of their
+    /// steps; what is impossible by then is counted as that.
+    pub fn plan_by_hand(&mut self, by_hand: &[Intervention]) {
+        self.by_hand_ahead = by_hand.iter().rev().cloned().collect();
+    }
+
+    /// Does what was planned by hand before the next step.
+    fn meet_by_hand(&mut self) {
+        let now = At::Step(self.steps);
+        if self
+            .by_hand_ahead
+            .last()
+            .is_some_and(|entry| entry.at <= now)
+        {
+            self.apply_due();
+        }
     }
 
     /// Does something to the run before its next step, and records it.

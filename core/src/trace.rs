@@ -13,7 +13,7 @@ use crate::sim::Sim;
 use crate::types::Hash32;
 
 /// The trace format that this core writes and reads.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 /// The core's version, recorded in each trace.
 pub const CORE_VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -12,7 +12,9 @@ pub(crate) mod choose;
 mod completions;
 mod examples;
 mod explore;
+mod export;
 pub(crate) mod fault;
+mod link;
 mod museum;
 mod replay;
 mod scenarios;
@@ -48,6 +50,8 @@ enum Command {
     Scenarios(scenarios::ScenariosArgs),
     /// Run a trace, or what live nodes recorded, again and compare
     Replay(replay::ReplayArgs),
+    /// Write a run as a picture, or in the format of another tool
+    Export(export::ExportArgs),
     /// Run many seeds on all cores
     Sweep(sweep::SweepArgs),
     /// Run a day of virtual time under faults, and watch that what nodes keep stays bounded
@@ -102,6 +106,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Sim(args) => sim::run(&args),
         Command::Scenarios(args) => scenarios::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Check(args) => check::run(&args),

@@ -2,7 +2,7 @@
 
 import { expect, test } from '@playwright/test';
 import { phaselab } from '../node/cli.mjs';
-import { atRest, drawn, openRun, step } from './support.mjs';
+import { atRest, drawn, openRun, reveal, step } from './support.mjs';
 
 const scenarios = phaselab('scenarios').map(({ name }) => name);
 
@@ -76,7 +76,7 @@ test('twenty random seeks draw what stepping drew', async ({ page }) => {
     await page.getByTestId('end').click();
     await atRest(page);
     const id = ids[Math.floor(Math.random() * ids.length)];
-    await page.locator(`[data-event="${id}"]`).click();
+    await (await reveal(page, id)).click();
     await atRest(page);
     const at = await step(page);
     expect(at).toBe(Number(id.split('.')[0]) + 1);

@@ -14,6 +14,21 @@ export async function atRest(page) {
   await expect(page.getByTestId('simulate')).toHaveAttribute('data-seeking', 'false', { timeout: 30_000 });
 }
 
+/** The row of an event, in a list that only has the rows in sight. */
+export async function reveal(page, id) {
+  const row = page.locator(`[data-event="${id}"]`);
+  const list = page.getByTestId('events');
+  for (let top = 0; (await row.count()) === 0; top += 800) {
+    const end = await list.evaluate(async (element, px) => {
+      element.scrollTop = px;
+      await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+      return element.scrollHeight;
+    }, top);
+    expect(top, `row of ${id}`).toBeLessThan(end + 800);
+  }
+  return row;
+}
+
 /** Where the run stands. */
 export async function step(page) {
   return Number(await page.getByTestId('simulate').getAttribute('data-step'));

@@ -5,6 +5,12 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
+/** Runs `phaselab ...` for what it writes. */
+export function write(...args) {
+  const [command, ...before] = process.env.PHASELAB ? [process.env.PHASELAB] : ['cargo', 'run', '--quiet', '-p', 'phaselab', '--'];
+  execFileSync(command, [...before, ...args], { cwd: root, stdio: 'inherit' });
+}
+
 /** What `phaselab ...` prints with `--json`, whatever its exit status. */
 export function phaselab(...args) {
   const [command, ...before] = process.env.PHASELAB ? [process.env.PHASELAB] : ['cargo', 'run', '--quiet', '-p', 'phaselab', '--'];

@@ -2,6 +2,7 @@
 
 pub mod checker;
 mod convert;
+pub mod export;
 pub mod node;
 pub mod room;
 pub mod scenarios;

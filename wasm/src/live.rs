@@ -4,6 +4,7 @@
 //! phaselab/<room>          { to: number[], bytes: Uint8Array }     sealed packets between nodes; `to` empty means all
 //! phaselab/<room>/client   submit, reply                           requests of clients, answers of nodes
 //! phaselab/<room>/chain    hello, report, taken, fact, here        nodes and the one actor that is the world outside
+//! phaselab/<room>/faults   hello, state                            what is broken on purpose, for tabs and nodes alike
 //! phaselab/<room>/watch    whatever the page shows                 lossy; no node listens
 //! ```
 //!
@@ -14,12 +15,14 @@
 //! In a hybrid cluster packets and what concerns the chain go through the gateway instead (`gateway`), and only clients
 //! and watchers of the node's own tab are on channels.
 //!
-//! [`host`] and [`chain`] are the plain halves, tested natively; [`node`] and [`keeper`] add channels, timers and a
+//! [`host`], [`chain`], [`faults`] and [`tape`] are the plain halves, tested natively; [`node`] and [`keeper`] add channels, timers and a
 //! store.
 
 pub mod chain;
+pub mod faults;
 pub mod host;
 pub mod room;
+pub mod tape;
 
 #[cfg(target_arch = "wasm32")]
 pub mod clock;

@@ -68,6 +68,41 @@ impl Axis {
         self
     }
 
+    /// The stretch of this axis around the cursor that is so many times narrower, over the whole width. It moves in leaps
+    /// of half its width, so that nothing slides while the cursor does.
+    pub fn zoomed(&self, times: f64) -> Axis {
+        let width = 100.0 / times.max(1.0);
+        let half = (self.cursor() / width * 2.0).floor() / 2.0;
+        let left = (half * width - width / 4.0).clamp(0.0, 100.0 - width);
+        let to_window = |x: f64| (x - left) / width * 100.0;
+        let is_inside = |x: &f64| *x > left && *x < left + width;
+        let inside = self.knots.iter().filter(|(_, x)| is_inside(x));
+        let mut knots = vec![(self.ms(left), 0.0)];
+        knots.extend(inside.map(|(ms, x)| (*ms, to_window(*x))));
+        knots.push((self.ms(left + width), 100.0));
+        let breaks = self.breaks.iter().copied().filter(is_inside);
+        Axis {
+            knots,
+            breaks: breaks.map(to_window).collect(),
+            ..*self
+        }
+    }
+
+    /// From which time to which it goes, in milliseconds.
+    pub fn range(&self) -> (f64, f64) {
+        let ms = |knot: Option<&(f64, f64)>| knot.map_or(0.0, |(ms, _)| *ms);
+        (ms(self.knots.first()), ms(self.knots.last()))
+    }
+
+    /// Which time stands at a place.
+    fn ms(&self, x: f64) -> f64 {
+        let next = self.knots.partition_point(|(_, known)| *known <= x);
+        match (self.knots.get(next.saturating_sub(1)), self.knots.get(next)) {
+            (Some((t0, x0)), Some((t1, x1))) => t0 + (t1 - t0) * (x - x0) / (x1 - x0),
+            _ => self.range().1,
+        }
+    }
+
     /// Whether a time is on the axis at all.
     pub fn contains(&self, ms: f64) -> bool {
         let (first, last) = (self.knots.first(), self.knots.last());
@@ -222,6 +257,26 @@ mod tests {
                 .windows(2)
                 .all(|pair| pair[1].1 - pair[0].1 >= 10.0)
         );
+    }
+
+    #[test]
+    fn a_narrower_axis_shows_the_same_clock_around_the_cursor() {
+        let moments: Vec<f64> = (1..100).map(|tenth| f64::from(tenth) * 10.0).collect();
+        for at_ms in [0.0, 5.0, 333.0, 500.0, 871.0, 999.0, 1_000.0] {
+            let whole = Axis::new(0.0, 1_000.0, &moments, at_ms);
+            assert_eq!(whole.zoomed(1.0).range(), whole.range());
+            let narrow = whole.zoomed(8.0);
+            let (from, to) = narrow.range();
+            assert!(from <= at_ms && at_ms <= to && narrow.contains(at_ms));
+            for ms in [from, (from + to) / 2.0, to] {
+                let expected = (whole.percent(ms) - whole.percent(from)) * 8.0;
+                assert!((narrow.percent(ms) - expected).abs() < 1e-6, "{ms}");
+            }
+            // The window leaps; it does not slide.
+            let after = Axis::new(0.0, 1_000.0, &moments, (at_ms + 1.0).min(1_000.0)).zoomed(8.0);
+            let leap = (after.range().0 - from).abs();
+            assert!(leap < 1e-6 || leap > 20.0, "{leap}");
+        }
     }
 
     #[test]

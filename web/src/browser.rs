@@ -1,14 +1,16 @@
 //! What browsers offer: the address, frames, keys, locks, IndexedDB and workers, each wrapped as thinly as it goes.
 
 use wasm_bindgen::prelude::*;
-use web_sys::{Event, Window};
+use web_sys::{Event, EventTarget, Window};
 
 pub(crate) mod checker;
 pub(crate) mod files;
 pub(crate) mod frames;
+pub(crate) mod handover;
 pub(crate) mod idb;
 pub(crate) mod keys;
 pub(crate) mod locks;
+pub(crate) mod reels;
 pub(crate) mod room;
 pub(crate) mod stores;
 pub(crate) mod worker;
@@ -33,6 +35,14 @@ pub(crate) fn hash() -> String {
     window()
         .and_then(|window| window.location().hash().ok())
         .unwrap_or_default()
+}
+
+/// The address without the part after `#`.
+pub(crate) fn address_without_hash() -> String {
+    let address = window().and_then(|window| window.location().href().ok());
+    let mut address = address.unwrap_or_default();
+    address.truncate(address.find('#').unwrap_or(address.len()));
+    address
 }
 
 /// The address's path.
@@ -87,29 +97,48 @@ pub(crate) fn take_autoplay() -> bool {
     pressed
 }
 
-/// Listens on the window until it is dropped.
+/// Listens on the window or the document until it is dropped.
 pub(crate) struct Listener {
+    target: Option<EventTarget>,
     kind: &'static str,
     closure: Closure<dyn FnMut(Event)>,
 }
 
 impl Listener {
     pub(crate) fn new(kind: &'static str, heard: impl FnMut(Event) + 'static) -> Listener {
+        Listener::of(window().map(EventTarget::from), kind, heard)
+    }
+
+    /// On the document, which alone hears that its tab is frozen and wakes up.
+    pub(crate) fn on_document(kind: &'static str, heard: impl FnMut(Event) + 'static) -> Listener {
+        let document = window().and_then(|window| window.document());
+        Listener::of(document.map(EventTarget::from), kind, heard)
+    }
+
+    fn of(
+        target: Option<EventTarget>,
+        kind: &'static str,
+        heard: impl FnMut(Event) + 'static,
+    ) -> Listener {
         let closure = Closure::new(heard);
-        if let Some(window) = window() {
-            // A window takes listeners of any kind.
+        if let Some(target) = &target {
+            // It takes listeners of any kind.
             let _added =
-                window.add_event_listener_with_callback(kind, closure.as_ref().unchecked_ref());
+                target.add_event_listener_with_callback(kind, closure.as_ref().unchecked_ref());
         }
-        Listener { kind, closure }
+        Listener {
+            target,
+            kind,
+            closure,
+        }
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Some(window) = window() {
+        if let Some(target) = &self.target {
             let callback = self.closure.as_ref().unchecked_ref();
-            let _removed = window.remove_event_listener_with_callback(self.kind, callback);
+            let _removed = target.remove_event_listener_with_callback(self.kind, callback);
         }
     }
 }
@@ -133,4 +162,36 @@ pub(crate) fn random_bytes() -> [u8; 32] {
     // Every browser that runs wasm has `crypto.getRandomValues`: without it keys must not be made.
     getrandom::fill(&mut bytes).expect_throw("the browser has no random numbers");
     bytes
+}
+
+/// The attribute of the page, and the name under which browsers keep it, that says that the page is shown to a class.
+const PRESENTER: &str = "data-presenter";
+
+/// Whether the page is shown to a class.
+pub(crate) fn presenter() -> bool {
+    let kept = storage().and_then(|storage| storage.get_item(PRESENTER).ok().flatten());
+    kept.is_some() || page_root().is_some_and(|root| root.has_attribute(PRESENTER))
+}
+
+/// Shows the page to a class, or not; kept for the next visit where the browser keeps anything.
+pub(crate) fn set_presenter(is_on: bool) {
+    if let Some(root) = page_root() {
+        // The name is one.
+        let _set = root.toggle_attribute_with_force(PRESENTER, is_on);
+    }
+    if let Some(storage) = storage() {
+        // A browser that keeps nothing has the attribute.
+        let _kept = match is_on {
+            true => storage.set_item(PRESENTER, ""),
+            false => storage.remove_item(PRESENTER),
+        };
+    }
+}
+
+fn page_root() -> Option<web_sys::Element> {
+    window()?.document()?.document_element()
+}
+
+fn storage() -> Option<web_sys::Storage> {
+    window()?.local_storage().ok().flatten()
 }

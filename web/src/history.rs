@@ -1,6 +1,7 @@
 //! What happened to each node over time: ribbons of phases, and glyphs. Built of events as they come.
 
 use phaselab_core::event::{Event, EventKind};
+use phaselab_core::ordered::Map;
 use phaselab_core::types::{Hash32, InstanceId};
 
 use crate::few::FewMap;
@@ -79,6 +80,11 @@ impl Glyph {
         })
     }
 
+    /// Whether it is one to find one's way by: locks, decisions and faults, not what every message is drawn for anyway.
+    pub fn is_landmark(self) -> bool {
+        !matches!(self, Glyph::Propose | Glyph::Lost | Glyph::Defer)
+    }
+
     /// The character that draws it.
     pub fn symbol(self) -> &'static str {
         match self {
@@ -90,20 +96,39 @@ impl Glyph {
             Glyph::Abort => "✕",
             Glyph::Evidence => "!",
             Glyph::Lost => "×",
-            Glyph::Crash => "⏻",
+            Glyph::Crash => "⊘",
             Glyph::Restart => "↻",
             Glyph::Defer => "…",
         }
     }
 }
 
-/// One node's past.
+/// Where a ribbon changes, and the place of the event that changed it in the list of events.
+#[derive(Clone, Debug, PartialEq)]
+struct Turn {
+    event: usize,
+    from_ms: f64,
+    phase: u8,
+    round: u32,
+    locked: Option<Hash32>,
+}
+
+/// A stretch of time in which a node was down.
+#[derive(Clone, Debug, PartialEq)]
+struct Down {
+    event: usize,
+    from_ms: f64,
+    /// The restart, if there was one: its event, and when.
+    up: Option<(usize, f64)>,
+}
+
+/// One node's past. Everything in it knows its event, so that it can be cut off where a run is rewound.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Lane {
-    ribbons: FewMap<InstanceId, Vec<Span>>,
-    marks: Vec<(Option<InstanceId>, Mark)>,
-    down_since: Option<f64>,
-    downs: Vec<(f64, Option<f64>)>,
+    ribbons: Map<InstanceId, Vec<Turn>>,
+    /// Of each instance, and of the node as a whole.
+    marks: Map<Option<InstanceId>, Vec<Mark>>,
+    downs: Vec<Down>,
 }
 
 /// The past of every node.
@@ -111,6 +136,8 @@ struct Lane {
 pub struct History {
     lanes: FewMap<u16, Lane>,
     topics: Vec<InstanceId>,
+    /// The event with which each topic began.
+    begun: Map<InstanceId, usize>,
     events: usize,
 }
 
@@ -118,9 +145,24 @@ impl History {
     /// Forgets an instance.
     pub fn forget(&mut self, instance: InstanceId) {
         self.topics.retain(|topic| *topic != instance);
+        self.begun.remove(&instance);
         for lane in self.lanes.values_mut() {
             lane.ribbons.remove(&instance);
-            lane.marks.retain(|(of, _)| *of != Some(instance));
+            lane.marks.remove(&Some(instance));
+        }
+    }
+
+    /// Forgets all but the first so many events.
+    pub fn cut(&mut self, events: usize) {
+        self.events = self.events.min(events);
+        while let Some(last) = self.topics.last().copied()
+            && self.begun.get(&last).is_none_or(|begun| *begun >= events)
+        {
+            self.topics.pop();
+            self.begun.remove(&last);
+        }
+        for lane in self.lanes.values_mut() {
+            lane.cut(events);
         }
     }
 
@@ -129,7 +171,7 @@ impl History {
         self.lanes
             .get(&node)?
             .last(instance)
-            .map(|span| (span.phase, span.round))
+            .map(|turn| (turn.phase, turn.round))
     }
 
     /// How many events were noted.
@@ -147,53 +189,38 @@ impl History {
         let index = self.events;
         self.events += 1;
         if let Some(instance) = event.instance
-            && !self.topics.contains(&instance)
+            && !self.begun.contains_key(&instance)
         {
             self.topics.push(instance);
+            self.begun.insert(instance, index);
         }
         if node == 0 {
             return;
         }
         let lane = self.lanes.get_or_insert_with(node, Lane::default);
         if let Some(glyph) = Glyph::of(event.kind) {
-            lane.marks.push((
-                event.instance,
-                Mark {
-                    at_ns,
-                    glyph,
-                    event: index,
-                },
-            ));
+            lane.marks.get_or_default(event.instance).push(Mark {
+                at_ns,
+                glyph,
+                event: index,
+            });
         }
-        let at_ms = at_ns as f64 / 1e6;
-        match (event.kind, event.instance) {
-            (EventKind::PhaseEntered(phase), Some(instance)) => {
-                lane.enter(at_ms, instance, phase, event.round.0)
-            }
-            (EventKind::RoundEntered, Some(instance)) => {
-                lane.enter_round(at_ms, instance, event.round.0)
-            }
-            (EventKind::Locked, Some(instance)) => lane.lock(at_ms, instance, event.value),
-            (EventKind::Crashed, _) => lane.down_since = Some(at_ms),
-            (EventKind::Restarted, _) => lane.up(at_ms),
-            _ => {}
-        }
+        lane.note(index, at_ns as f64 / 1e6, event);
     }
 
     /// The ribbon of one instance at a node, with the stretches in which the node was down.
     pub fn ribbon(&self, node: u16, instance: Option<InstanceId>, is_up: bool) -> Vec<Span> {
         let unheard = Lane::default();
         let lane = self.lanes.get(&node).unwrap_or(&unheard);
-        let phases = instance
-            .and_then(|id| lane.ribbons.get(&id))
-            .cloned()
-            .unwrap_or_default();
+        let phases = instance.map(|id| lane.spans(id)).unwrap_or_default();
         // A node that never started has not crashed either: it was down from the beginning.
-        let last = lane
-            .down_since
-            .or((!is_up).then_some(0.0))
-            .map(|since| (since, None));
-        let downs = lane.downs.iter().copied().chain(last);
+        let is_known = lane.downs.last().is_some_and(|down| down.up.is_none());
+        let never = (!is_up && !is_known).then_some((0.0, None));
+        let downs = lane
+            .downs
+            .iter()
+            .map(|down| (down.from_ms, down.up.map(|(_, ms)| ms)))
+            .chain(never);
         downs.fold(phases, |spans, (from_ms, to_ms)| cut(spans, from_ms, to_ms))
     }
 
@@ -202,94 +229,112 @@ impl History {
         let Some(lane) = self.lanes.get(&node) else {
             return Vec::new();
         };
-        let belongs = |of: &Option<InstanceId>| of.is_none() || *of == instance;
-        lane.marks
-            .iter()
-            .filter(|(of, _)| belongs(of))
-            .map(|(_, mark)| mark.clone())
-            .collect()
+        let own = instance.and_then(|id| lane.marks.get(&Some(id)));
+        let whole = lane.marks.get(&None);
+        let mut marks: Vec<Mark> = own.into_iter().chain(whole).flatten().cloned().collect();
+        marks.sort_by_key(|mark| mark.event);
+        marks
     }
 
     /// The last moment before a time at which any node entered a phase or round, or locked, in milliseconds.
     pub fn last_change_before(&self, ms: f64) -> Option<f64> {
         let ribbons = self.lanes.values().flat_map(|lane| lane.ribbons.values());
-        ribbons
-            .flatten()
-            .map(|span| span.from_ms)
-            .filter(|from| *from < ms)
-            .max_by(f64::total_cmp)
+        let last = |turns: &Vec<Turn>| {
+            let place = turns.partition_point(|turn| turn.from_ms < ms);
+            turns.get(place.checked_sub(1)?).map(|turn| turn.from_ms)
+        };
+        ribbons.filter_map(last).max_by(f64::total_cmp)
     }
 }
 
 impl Lane {
-    fn enter(&mut self, at_ms: f64, instance: InstanceId, phase: u8, round: u32) {
-        self.push(
-            instance,
-            Span {
+    fn note(&mut self, index: usize, at_ms: f64, event: &Event) {
+        let last = event
+            .instance
+            .and_then(|id| self.last(id))
+            .cloned()
+            .map(|last| Turn {
+                event: index,
                 from_ms: at_ms,
-                to_ms: None,
+                ..last
+            });
+        let round = event.round.0;
+        let turn = match (event.kind, last) {
+            (EventKind::PhaseEntered(phase), _) => Some(Turn {
+                event: index,
+                from_ms: at_ms,
                 phase,
                 round,
-                down: false,
                 locked: None,
-            },
-        );
-    }
-
-    fn enter_round(&mut self, at_ms: f64, instance: InstanceId, round: u32) {
-        if let Some(last) = self
-            .last(instance)
-            .filter(|last| last.round != round)
-            .cloned()
-        {
-            self.push(
-                instance,
-                Span {
-                    from_ms: at_ms,
-                    to_ms: None,
-                    round,
-                    ..last
-                },
-            );
+            }),
+            (EventKind::RoundEntered, Some(last)) if last.round != round => {
+                Some(Turn { round, ..last })
+            }
+            (EventKind::Locked, Some(last)) if last.locked != event.value => Some(Turn {
+                locked: event.value,
+                ..last
+            }),
+            _ => None,
+        };
+        if let Some((instance, turn)) = event.instance.zip(turn) {
+            self.ribbons.get_or_default(instance).push(turn);
+        }
+        let is_first = self.downs.is_empty() && self.ribbons.is_empty();
+        let open = self.downs.last_mut().filter(|down| down.up.is_none());
+        match (event.kind, open) {
+            (EventKind::Crashed, None) => self.downs.push(Down {
+                event: index,
+                from_ms: at_ms,
+                up: None,
+            }),
+            (EventKind::Restarted, Some(down)) => down.up = Some((index, at_ms)),
+            (EventKind::Restarted, None) if is_first => {
+                // Its first start: it was down from the beginning.
+                self.downs.push(Down {
+                    event: index,
+                    from_ms: 0.0,
+                    up: Some((index, at_ms)),
+                });
+            }
+            _ => {}
         }
     }
 
-    fn lock(&mut self, at_ms: f64, instance: InstanceId, value: Option<Hash32>) {
-        if let Some(last) = self
-            .last(instance)
-            .filter(|last| last.locked != value)
-            .cloned()
-        {
-            self.push(
-                instance,
-                Span {
-                    from_ms: at_ms,
-                    to_ms: None,
-                    locked: value,
-                    ..last
-                },
-            );
-        }
-    }
-
-    fn last(&self, instance: InstanceId) -> Option<&Span> {
+    fn last(&self, instance: InstanceId) -> Option<&Turn> {
         self.ribbons.get(&instance)?.last()
     }
 
-    fn push(&mut self, instance: InstanceId, span: Span) {
-        let ribbon = self.ribbons.get_or_insert_with(instance, Vec::new);
-        if let Some(last) = ribbon.last_mut() {
-            last.to_ms = Some(span.from_ms);
-        }
-        // What lasted no time is not drawn.
-        ribbon.retain(|known| known.to_ms != Some(known.from_ms));
-        ribbon.push(span);
+    /// What lasted, and what still lasts: a turn that another one follows at once is not drawn.
+    fn spans(&self, instance: InstanceId) -> Vec<Span> {
+        let turns = self.ribbons.get(&instance).map_or(&[][..], Vec::as_slice);
+        let ends = turns.iter().skip(1).map(|turn| Some(turn.from_ms));
+        turns
+            .iter()
+            .zip(ends.chain([None]))
+            .filter(|(turn, to_ms)| *to_ms != Some(turn.from_ms))
+            .map(|(turn, to_ms)| Span {
+                from_ms: turn.from_ms,
+                to_ms,
+                phase: turn.phase,
+                round: turn.round,
+                down: false,
+                locked: turn.locked,
+            })
+            .collect()
     }
 
-    fn up(&mut self, at_ms: f64) {
-        let is_first = self.downs.is_empty() && self.ribbons.is_empty();
-        if let Some(since) = self.down_since.take().or(is_first.then_some(0.0)) {
-            self.downs.push((since, Some(at_ms)));
+    fn cut(&mut self, events: usize) {
+        self.ribbons.retain(|_, turns| {
+            turns.truncate(turns.partition_point(|turn| turn.event < events));
+            !turns.is_empty()
+        });
+        self.marks.retain(|_, marks| {
+            marks.truncate(marks.partition_point(|mark| mark.event < events));
+            !marks.is_empty()
+        });
+        self.downs.retain(|down| down.event < events);
+        if let Some(down) = self.downs.last_mut() {
+            down.up = down.up.filter(|(event, _)| *event < events);
         }
     }
 }
@@ -418,5 +463,41 @@ mod tests {
             ribbon(&history),
             [(0.0, Some(5.0), 0, true), (9.0, None, 0, true)]
         );
+    }
+
+    #[test]
+    fn a_cut_history_is_that_of_fewer_events() {
+        let kinds = [
+            (0, EventKind::Restarted),
+            (5, EventKind::PhaseEntered(1)),
+            (9, EventKind::Proposed),
+            (20, EventKind::Locked),
+            (20, EventKind::PhaseEntered(2)),
+            (20, EventKind::PhaseEntered(3)),
+            (30, EventKind::Crashed),
+            (40, EventKind::Restarted),
+            (41, EventKind::RoundEntered),
+            (50, EventKind::Decided),
+        ];
+        let of = |count: usize| {
+            let mut history = History::default();
+            for (ms, kind) in &kinds[..count] {
+                note(&mut history, *ms, *kind, u32::from(*ms > 40));
+            }
+            history
+        };
+        for from in 0..=kinds.len() {
+            for to in 0..=from {
+                let mut history = of(from);
+                history.cut(to);
+                for is_up in [true, false] {
+                    let drawn = |of: &History| of.ribbon(1, Some(TOPIC), is_up);
+                    assert_eq!(drawn(&history), drawn(&of(to)), "{from} to {to}");
+                }
+                assert_eq!(history.marks(1, Some(TOPIC)), of(to).marks(1, Some(TOPIC)));
+                assert_eq!(history.topics(), of(to).topics());
+                assert_eq!(history.events(), to);
+            }
+        }
     }
 }

@@ -8,18 +8,27 @@
 //!
 //! What is shown, and why, is plain Rust and tested without a browser; `page` draws it, `browser` is what browsers offer.
 
-// Either program leaves out what only the other one draws.
-#![cfg_attr(not(all(feature = "simulate", feature = "live")), allow(dead_code))]
+// Each program leaves out what only another one draws.
+#![cfg_attr(
+    not(all(feature = "simulate", feature = "museum", feature = "live")),
+    allow(dead_code)
+)]
 
+pub mod announcer;
 pub mod axis;
 pub mod builtin;
 pub mod few;
 pub mod history;
+pub mod keymap;
+pub mod listing;
 pub mod live;
+pub mod look;
 pub mod picture;
+pub mod playing;
 pub mod route;
 pub mod scene;
 pub mod session;
+pub mod spacetime;
 pub mod split;
 
 #[cfg(target_arch = "wasm32")]

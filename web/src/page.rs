@@ -2,22 +2,29 @@
 
 use phaselab_core::types::{InstanceId, NodeId};
 
-use crate::browser::keys::Key;
+use crate::keymap::Meaning;
+use crate::session::Picked;
 
+mod aids;
 mod app;
+mod canvas;
 mod check;
 mod events;
 mod icons;
 mod inspector;
 mod lanes;
 mod live;
+mod live_faults;
 mod live_nodes;
+mod live_parts;
 mod live_seat;
 mod meter;
 mod museum;
 mod open;
 pub(crate) mod parts;
+mod share;
 mod simulate;
+mod spacetime;
 mod story;
 mod top;
 mod topology;
@@ -33,18 +40,18 @@ pub(crate) enum StageAct {
     Focus(InstanceId),
     /// Moves to just after a step.
     SeekAfter(u64),
+    /// Selects a link or a message.
+    Pick(Picked),
     /// Asks why an instance ended at a node or has not; with `None`, closes the answer.
     Why(Option<(NodeId, InstanceId)>),
 }
 
 impl StageAct {
     /// What a key means on any stage: a digit selects, Escape lets go.
-    fn of_key(key: &Key) -> Option<StageAct> {
-        match key.name.as_str() {
-            "Escape" => Some(StageAct::Select(None)),
-            digit if digit.len() == 1 && ("1"..="9").contains(&digit) => {
-                Some(StageAct::Select(digit.parse().ok()))
-            }
+    fn of(meaning: Meaning) -> Option<StageAct> {
+        match meaning {
+            Meaning::Escape => Some(StageAct::Select(None)),
+            Meaning::Node(node) => Some(StageAct::Select(Some(node))),
             _ => None,
         }
     }

@@ -1,4 +1,4 @@
-//! What the address says: `#live` or `/live`, or `#scenario=NAME&seed=7` for a run, `#museum` or
+//! What the address says: `#live` or `/live`, or `#scenario=NAME&seed=7` for a run, `#/run/TOKEN` for one that was shared, `#museum` or
 //! `#museum=S0-F1` for a flaw; `?room=NAME&nodes=3` for a live room, and `#join=INVITE` for a seat in a hybrid cluster.
 
 use phaselab_core::gateway::Invite;
@@ -13,6 +13,8 @@ pub enum Route {
         /// The seed.
         seed: Option<u64>,
     },
+    /// A run that somebody shared, by its link's token.
+    Run(String),
     /// A live room.
     Live,
     /// A seat in a hybrid cluster; `None` if that is no invite.
@@ -33,6 +35,9 @@ impl Route {
         }
         if hash == "live" || hash.starts_with("live?") {
             return Route::Live;
+        }
+        if let Some(token) = hash.strip_prefix("/run/") {
+            return Route::Run(token.to_owned());
         }
         if let Some(invite) = hash.strip_prefix("join=") {
             return Route::Join(parse_invite(invite));
@@ -60,7 +65,8 @@ impl Route {
     pub fn is_of_this_program(&self) -> bool {
         match self {
             Route::Live | Route::Join(_) => cfg!(feature = "live"),
-            Route::Museum { .. } | Route::Simulate { .. } => cfg!(feature = "simulate"),
+            Route::Museum { .. } => cfg!(feature = "museum"),
+            Route::Simulate { .. } | Route::Run(_) => cfg!(feature = "simulate"),
         }
     }
 
@@ -68,6 +74,7 @@ impl Route {
     pub fn to_hash(&self) -> String {
         match self {
             Route::Live => "#live".to_owned(),
+            Route::Run(token) => ["#/run/", token].concat(),
             Route::Join(invite) => {
                 let hex = invite.iter().flatten().map(|byte| format!("{byte:02x}"));
                 format!("#join={}", hex.collect::<String>())
@@ -134,6 +141,7 @@ mod tests {
         };
         for route in [
             Route::Live,
+            Route::Run("AwD-_9".to_owned()),
             Route::Join(Some([0xa5; 16])),
             run,
             Route::Museum { exhibit: None },

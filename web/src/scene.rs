@@ -22,6 +22,8 @@ pub enum Standing {
     Byzantine,
     /// Dotted: nobody has heard of it.
     Unheard,
+    /// Dotted: it stands still.
+    Paused,
 }
 
 impl Standing {
@@ -32,6 +34,7 @@ impl Standing {
             Standing::Crashed => Some("crashed"),
             Standing::Byzantine => Some("lies"),
             Standing::Unheard => Some("not heard"),
+            Standing::Paused => Some("paused"),
         }
     }
 
@@ -77,6 +80,10 @@ pub struct NodeScene {
     pub standing: Standing,
     /// A second line on its badge: where it runs.
     pub place: String,
+    /// Its group; 0 where the protocol has only one.
+    pub group: u16,
+    /// What it signed in the instance in focus, each value once. A second one is a broken promise.
+    pub signed: Vec<Hash32>,
     /// Its state.
     pub picture: NodePicture,
     /// The ribbon of the instance in focus.
@@ -84,6 +91,22 @@ pub struct NodeScene {
     /// What happened to it, as glyphs.
     pub marks: Vec<Mark>,
 }
+
+/// A group of nodes, drawn as a box. Places are in per cent of the picture's height.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupBox {
+    /// Its number.
+    pub group: u16,
+    /// Its upper edge.
+    pub top: f64,
+    /// How high it is.
+    pub height: f64,
+    /// Its nodes, by their place in the scene.
+    pub nodes: Vec<usize>,
+}
+
+/// How much room there is between two boxes: for what passes between them.
+const BOXES_APART: f64 = 9.0;
 
 /// A message on its way.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,6 +177,39 @@ impl Scene {
     /// A node.
     pub fn node(&self, id: u16) -> Option<&NodeScene> {
         self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// The groups as boxes, one above the other; none where there is only one group.
+    pub fn boxes(&self) -> Vec<GroupBox> {
+        let mut boxes: Vec<GroupBox> = Vec::new();
+        for (place, node) in self.nodes.iter().enumerate() {
+            match boxes.iter_mut().find(|of| of.group == node.group) {
+                Some(of) => of.nodes.push(place),
+                None => boxes.push(GroupBox {
+                    group: node.group,
+                    top: 0.0,
+                    height: 0.0,
+                    nodes: vec![place],
+                }),
+            }
+        }
+        let height = 100.0 / boxes.len().max(1) as f64;
+        for (number, of) in boxes.iter_mut().enumerate() {
+            (of.top, of.height) = (number as f64 * height + 1.0, height - BOXES_APART);
+        }
+        if boxes.len() < 2 {
+            boxes.clear();
+        }
+        boxes
+    }
+
+    /// Where a node stands in its group's box, in per cent of the picture; `None` where there are no boxes.
+    pub fn place_in_box(&self, node: usize) -> Option<(f64, f64)> {
+        let boxes = self.boxes();
+        let of = boxes.iter().find(|of| of.nodes.contains(&node))?;
+        let number = of.nodes.iter().position(|known| *known == node)?;
+        let step = 100.0 / of.nodes.len() as f64;
+        Some(((number as f64 + 0.5) * step, of.top + of.height * 0.6))
     }
 
     /// The instance in focus at a node.

@@ -4,27 +4,44 @@
 //! before each step, so that a long run never freezes the page.
 
 use phaselab_core::event::EventKind;
-use phaselab_core::scenario::Scenario;
+use phaselab_core::scenario::{Intervention, Scenario};
 use phaselab_core::sim::Sim;
 use phaselab_core::sim::timeline::Timeline;
-use phaselab_core::types::{InstanceId, NodeId, Time};
+use phaselab_core::trace::Trace;
+use phaselab_core::types::{Hash32, InstanceId, NodeId, Time};
 use phaselab_core::view::Shape;
 use phaselab_core::why::{Why, why};
 
 use crate::history::History;
 
+pub mod branches;
+pub mod breakpoints;
+pub mod compare;
+pub mod deed;
+#[cfg(test)]
+mod fault_tests;
+mod faults;
 mod lockstep;
 pub mod opening;
+mod outcome;
 mod scout;
+pub mod share;
 mod stage;
 mod story;
+mod summary;
 #[cfg(test)]
 mod tests;
+pub mod words;
 
+use branches::Branches;
+use breakpoints::Breakpoints;
+use faults::Comparing;
+pub use faults::{Catch, Picked};
 use scout::Scout;
 pub use stage::EventLine;
 use story::Story;
 pub use story::{Guess, GuessResult};
+pub use summary::{Decided, TOPICS_MAX};
 
 /// Speeds, as multiples of the scenario's pace.
 pub const SPEEDS: [f64; 7] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
@@ -40,6 +57,9 @@ pub(crate) const SKIP_S: f64 = 1.5;
 
 /// How much of it is left, in seconds.
 pub(crate) const SKIP_REST_S: f64 = 0.4;
+
+/// Steps that are made at once when the cursor is moved.
+const STEPS_AT_ONCE: u32 = 500;
 
 /// Nodes that are drawn; of more, the page says how many.
 pub const NODES_DRAWN_MAX: usize = 16;
@@ -70,7 +90,15 @@ pub struct Session {
     speed: usize,
     selected: Option<NodeId>,
     focus: Option<InstanceId>,
+    picked: Option<Picked>,
     why: Option<Why>,
+    branches: Branches,
+    breakpoints: Breakpoints,
+    comparing: Option<Comparing>,
+    /// Whether every rule held after the last step.
+    holds: bool,
+    /// How the run ends that was recorded, if it was: after how many steps, and with which hash.
+    recorded: Option<(u64, Hash32)>,
 }
 
 impl Session {
@@ -97,8 +125,40 @@ impl Session {
             speed: SPEED_DEFAULT,
             selected: None,
             focus: None,
+            picked: None,
             why: None,
+            branches: Branches::new(Vec::new(), false),
+            breakpoints: Breakpoints::default(),
+            comparing: None,
+            holds: true,
+            recorded: None,
         }
+    }
+
+    /// A run in which something was done by hand; a replay is only shown, until it is forked.
+    pub(crate) fn with_by_hand(
+        scenario: &Scenario,
+        by_hand: Vec<Intervention>,
+        is_replay: bool,
+    ) -> Result<Session, String> {
+        let run = || {
+            let mut sim = Sim::new(scenario).map_err(|error| error.to_string())?;
+            sim.plan_by_hand(&by_hand);
+            Ok::<Sim, String>(sim)
+        };
+        let mut session = Session::of(run()?, run()?);
+        session.branches = Branches::new(by_hand, is_replay);
+        Ok(session)
+    }
+
+    /// A run that was recorded, with what was done in it by hand; it is only shown, until it is forked.
+    ///
+    /// # Errors
+    /// A sentence, when a node cannot be built.
+    pub fn replay(trace: &Trace) -> Result<Session, String> {
+        let mut session = Session::with_by_hand(&trace.scenario, trace.by_hand.clone(), true)?;
+        session.recorded = Some((trace.steps, trace.trace_hash));
+        Ok(session)
     }
 
     // --- what components read ---------------------------------------------------------------------------------------
@@ -140,7 +200,10 @@ impl Session {
 
     /// Whether a frame is needed: something moves, or is worked at.
     pub fn is_busy(&self) -> bool {
-        self.is_playing || self.goal.is_some() || !self.scout.is_done()
+        self.is_playing
+            || self.goal.is_some()
+            || !self.scout.is_done()
+            || matches!(self.comparing, Some(Comparing::Running(_)))
     }
 
     /// Whether the cursor is on its way to a far place.
@@ -156,6 +219,24 @@ impl Session {
     /// The caption of the moment.
     pub fn caption(&self) -> Option<&str> {
         self.story.caption()
+    }
+
+    /// Where playing stops by itself.
+    pub fn breakpoints(&self) -> &Breakpoints {
+        &self.breakpoints
+    }
+
+    /// The same, to be changed.
+    pub fn breakpoints_mut(&mut self) -> &mut Breakpoints {
+        &mut self.breakpoints
+    }
+
+    /// Whether the run ended as its recording says; `None` before its end, and where there is no recording of it.
+    pub fn is_as_recorded(&self) -> Option<bool> {
+        let recorded = self
+            .recorded
+            .filter(|_| self.branches.is_read_only() && self.is_at_end())?;
+        Some(recorded == (self.sim().steps(), self.sim().trace_hash()))
     }
 
     /// The answer that is open.
@@ -179,6 +260,7 @@ impl Session {
         if self.is_at_end() {
             self.home();
         }
+        self.breakpoints.go_on();
         self.is_playing = true;
     }
 
@@ -227,12 +309,17 @@ impl Session {
         self.pause();
         let ms = ms.max(0.0);
         if ms < to_ms(self.sim().now()) {
-            self.timeline.seek_time(from_ms(ms));
+            self.timeline.rewind_time(from_ms(ms));
             self.arrive();
-            self.cursor_ms = ms.max(self.cursor_ms);
-        } else {
-            self.goal = Some(Goal::Time(ms));
         }
+        let goal = Goal::Time(ms);
+        self.goal = Some(goal);
+        // What is near is there at once; on the way to what is far, frames are drawn.
+        let mut steps = STEPS_AT_ONCE;
+        self.approach(goal, &mut || {
+            steps -= 1;
+            steps > 0
+        });
     }
 
     /// To just after a step.
@@ -261,6 +348,7 @@ impl Session {
         self.selected = node
             .map(NodeId)
             .filter(|id| id.0 >= 1 && id.0 <= self.scenario().nodes);
+        self.picked = None;
         self.why = self
             .why
             .take()
@@ -308,6 +396,7 @@ impl Session {
             self.play(elapsed_ms, has_time);
         }
         self.scout.work(has_time);
+        self.work_at_comparison(has_time);
     }
 
     fn play(&mut self, elapsed_ms: f64, has_time: &mut dyn FnMut() -> bool) {
@@ -324,6 +413,10 @@ impl Session {
         while let Some(at) = self.sim().next_at().map(to_ms).filter(|at| *at <= target) {
             let told = self.step_once();
             self.cursor_ms = at;
+            if told.is_stop {
+                self.is_playing = false;
+                return;
+            }
             if told.is_caption {
                 // The clock stands still while the sentence is read.
                 return;
@@ -390,7 +483,14 @@ impl Session {
         if self.timeline.step().is_none() {
             return Told::default();
         }
-        self.note_from(before)
+        self.branches.reach(self.timeline.sim().steps());
+        let mut told = self.note_from(before);
+        let holds = self.timeline.sim().holds();
+        if self.holds && !holds {
+            told.is_stop |= self.is_playing && self.breakpoints.note_broken();
+        }
+        self.holds = holds;
+        told
     }
 
     /// Notes the events from a place on.
@@ -401,21 +501,25 @@ impl Session {
             self.history.note(entry.at.0, entry.node.0, &entry.event);
             told.is_caption |= self.story.note(place + offset, &entry, sim.spec());
             told.is_phase |= is_phase_change(entry.event.kind);
+            told.is_stop |= self.is_playing && self.breakpoints.note(&entry, sim.spec());
         }
         told
     }
 
-    /// After the cursor was moved back: what lies behind it is read again.
+    /// After the cursor was moved in the same run: what lies ahead of it is forgotten, and what lies behind it known.
     fn arrive(&mut self) {
-        self.history = History::default();
-        self.story.rewind();
-        self.note_from(0);
+        let events = self.sim().log().len();
+        self.history.cut(events);
+        self.story.cut(events);
+        self.note_from(self.history.events());
         self.story.skip_hold();
         self.cursor_ms = to_ms(self.sim().now());
+        self.holds = self.sim().holds();
     }
 
     fn pause(&mut self) {
         self.is_playing = false;
+        self.breakpoints.go_on();
         self.goal = None;
         self.story.skip_hold();
     }
@@ -426,6 +530,7 @@ impl Session {
 struct Told {
     is_caption: bool,
     is_phase: bool,
+    is_stop: bool,
 }
 
 /// Whether a ribbon changes: phase, round or lock.

@@ -47,6 +47,7 @@ fn head(source: &Scenario) -> String {
         let is_course = body.contains(&"[[at]]") && !stays
             || body.contains(&"[[expect]]")
             || body.contains(&"[view]")
+            || body.contains(&"[[view.break]]")
             || says("[network")
             || says("[[network");
         if is_course {

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 
 use super::complaint::{line_at, line_of_key, line_of_message, refuse, unknown_word};
 use super::{
-    Act, At, Behaviour, CrashPoint, Disk, DiskFault, Expectation, Intervention, Link, Network,
-    Scenario, ScenarioError, Schedule, Selector, ViewHints,
+    Act, At, Behaviour, Break, BreakHow, Caption, CrashPoint, Disk, DiskFault, Expectation,
+    Intervention, Link, Network, Scenario, ScenarioError, Schedule, Selector, ViewHints,
 };
 use crate::codec::encode;
 use crate::crypto::Crypto;
@@ -103,8 +103,43 @@ struct File<C, E, R, F> {
     at: Vec<Entry<R, F>>,
     #[serde(default)]
     expect: Vec<Expectation>,
+    #[serde(default = "ViewText::none")]
+    view: ViewText<R, F>,
+}
+
+/// `[view]`: how a run is shown.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ViewText<R, F> {
     #[serde(default)]
-    view: ViewHints,
+    question: String,
+    pace_ms: Option<u64>,
+    #[serde(default)]
+    caption: Vec<Caption>,
+    #[serde(default = "Vec::new", rename = "break")]
+    breaks: Vec<BreakText<R, F>>,
+}
+
+impl<R, F> ViewText<R, F> {
+    fn none() -> Self {
+        ViewText {
+            question: String::new(),
+            pace_ms: None,
+            caption: Vec::new(),
+            breaks: Vec::new(),
+        }
+    }
+}
+
+/// A `[[view.break]]`: `at` is one `[[at]]` entry.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BreakText<R, F> {
+    label: toml::Spanned<String>,
+    #[serde(default)]
+    note: String,
+    at: Option<Entry<R, F>>,
+    exhibit: Option<String>,
 }
 
 const fn default_seed() -> u64 {
@@ -192,7 +227,6 @@ fn parse_as<P: Simulated>(
     scenario.network = parsed.network;
     scenario.disk = parsed.disk;
     scenario.expectations = parsed.expect;
-    scenario.view = parsed.view;
     if let Some(config) = parsed.config {
         scenario.config = encode(&config);
     }
@@ -223,6 +257,39 @@ fn parse_as<P: Simulated>(
             message,
         })?;
         scenario.interventions.push(entry);
+        lines.push(line);
+    }
+    scenario.view = ViewHints {
+        question: parsed.view.question,
+        pace_ms: parsed.view.pace_ms,
+        caption: parsed.view.caption,
+        breaks: Vec::new(),
+    };
+    for entry in parsed.view.breaks {
+        let line = line_at(source, entry.label.span().start);
+        let how = match (entry.at, entry.exhibit) {
+            (Some(at), None) => intervention(at).map(BreakHow::Act),
+            (None, Some(id)) => match crate::museum::find(&id) {
+                Some((of, exhibit)) if of == protocol => {
+                    Ok(BreakHow::Exhibit(exhibit.flaw.to_owned()))
+                }
+                _ => Err(format!(
+                    "view.break: no exhibit \"{id}\" of {}; `phaselab museum` lists them",
+                    protocol.name()
+                )),
+            },
+            _ => Err("view.break: expected exactly one of at and exhibit".to_owned()),
+        };
+        let how = how.map_err(|message| ScenarioError {
+            file: file.to_owned(),
+            line: Some(line),
+            message,
+        })?;
+        scenario.view.breaks.push(Break {
+            label: entry.label.into_inner(),
+            note: entry.note,
+            how,
+        });
         lines.push(line);
     }
     Ok((scenario, lines))

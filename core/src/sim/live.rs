@@ -223,6 +223,7 @@ impl Sim {
                 to: receipt.to,
                 sent: now,
                 arrives: receipt.at,
+                step,
                 info: outgoing.info,
             })
             .collect();

@@ -276,12 +276,7 @@ impl Log {
         self.of_protocol += u64::from(!event.kind.is_of_full_level());
         let instance = event.instance.map_or(NONE, |id| self.instances.intern(id));
         let value = event.value.map_or(NONE, |value| self.values.intern(value));
-        if instance != NONE && value != NONE {
-            let letters = self.letters.get_or_default(instance);
-            if !letters.contains(&value) {
-                letters.push(value);
-            }
-        }
+        self.learn_letter(instance, value);
         self.entries.push(Entry {
             step: self.step,
             at: self.at,
@@ -317,6 +312,26 @@ impl Log {
         self.causes.truncate(mark.causes);
         self.of_protocol = mark.of_protocol;
         (self.step, self.index) = (mark.step, mark.index);
+    }
+
+    /// Gives values their letters anew, after a run was changed that had given more of them.
+    pub(super) fn relearn_letters(&mut self) {
+        self.letters = Map::new();
+        for place in 0..self.entries.len() {
+            let Entry {
+                instance, value, ..
+            } = self.entries[place];
+            self.learn_letter(instance, value);
+        }
+    }
+
+    fn learn_letter(&mut self, instance: u32, value: u32) {
+        if instance != NONE && value != NONE {
+            let letters = self.letters.get_or_default(instance);
+            if !letters.contains(&value) {
+                letters.push(value);
+            }
+        }
     }
 
     fn expand(&self, entry: &Entry) -> Logged {

@@ -87,6 +87,7 @@ impl Queue {
 pub(super) struct Packet {
     pub(super) from: NodeId,
     pub(super) sent: Time,
+    pub(super) step: u64,
     pub(super) info: MessageInfo,
     /// The last bytes of the packet, which its signature makes a digest of the whole.
     pub(super) digest: [u8; 16],
@@ -331,7 +332,7 @@ impl Net {
         special.unwrap_or(self.base.latency_ms)
     }
 
-    fn loss(&self, from: NodeId, to: NodeId) -> u16 {
+    pub(super) fn loss(&self, from: NodeId, to: NodeId) -> u16 {
         let special = self.links.iter().find_map(|link| {
             link.covers(from, to)
                 .then_some(link.loss_permille)
@@ -430,6 +431,7 @@ impl Sim {
         let packet = Packet {
             from,
             sent: self.now,
+            step: self.steps,
             info: outgoing.info,
             digest,
             cause,
@@ -559,6 +561,7 @@ impl Default for Packet {
         Packet {
             from: NodeId(0),
             sent: Time::ZERO,
+            step: 0,
             info: MessageInfo {
                 round: Round(0),
                 ..MessageInfo::default()

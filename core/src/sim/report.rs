@@ -143,10 +143,7 @@ impl Sim {
         let scenario = self.scenario();
         let names = self.names();
         let name_of = |id: &InstanceId| names.get(id).cloned().unwrap_or_else(|| id.to_string());
-        let views: Vec<(NodeId, NodeView)> = scenario
-            .ids()
-            .map(|id| (id, self.view(id, ViewScope::Summary)))
-            .collect();
+        let views = self.summaries();
         Report {
             scenario: scenario.name.clone(),
             protocol: scenario.protocol.name(),
@@ -170,6 +167,20 @@ impl Sim {
             metrics: self.metrics(),
             faults: self.faults(),
         }
+    }
+
+    /// What the scenario expects, and whether it was met so far.
+    pub fn expectations(&self) -> Vec<ExpectationReport> {
+        if self.scenario().expectations.is_empty() {
+            return Vec::new();
+        }
+        self.expectation_reports(&self.summaries())
+    }
+
+    fn summaries(&self) -> Vec<(NodeId, NodeView)> {
+        let ids = self.scenario().ids();
+        ids.map(|id| (id, self.view(id, ViewScope::Summary)))
+            .collect()
     }
 
     fn node_report(&self, id: NodeId, view: &NodeView) -> NodeReport {

@@ -7,7 +7,7 @@ use super::log::Mark;
 use super::{Sim, Stepped};
 use crate::event::Level;
 use crate::replica::BuildError;
-use crate::scenario::{Act, Scenario};
+use crate::scenario::{Act, At, Intervention, Scenario};
 use crate::types::Time;
 
 /// The most checkpoints that are kept.
@@ -58,6 +58,7 @@ impl Timeline {
         if self.live.steps().is_multiple_of(self.spacing) {
             self.checkpoint();
         }
+        self.live.meet_by_hand();
         Some(stepped)
     }
 
@@ -75,18 +76,27 @@ impl Timeline {
         while self.step().is_some() {}
     }
 
-    /// Moves the cursor to just before the step with this number, or to the end if there are fewer.
+    /// Moves the cursor to just before the step with this number, or to the end if there are fewer. What was done by hand
+    /// before that step is done there.
     pub fn seek(&mut self, step: u64) {
         if step < self.live.steps() {
             self.rewind(step);
         }
         while self.live.steps() < step && self.step().is_some() {}
+        self.live.meet_by_hand();
     }
 
     /// Moves the cursor to the first step after `at`.
     pub fn seek_time(&mut self, at: Time) {
+        self.rewind_time(at);
+        self.run_until(at);
+        self.live.meet_by_hand();
+    }
+
+    /// If the cursor is past `at`, moves it back to where one can go on from: the last checkpoint whose clock does not
+    /// pass `at`.
+    pub fn rewind_time(&mut self, at: Time) {
         if at < self.live.now() {
-            // The last checkpoint whose clock does not pass `at`.
             let place = self
                 .checkpoints
                 .iter()
@@ -94,7 +104,6 @@ impl Timeline {
                 .unwrap_or(0);
             self.rewind(self.checkpoints[place].0);
         }
-        self.run_until(at);
     }
 
     /// Does something to the run at the cursor, and records it.
@@ -102,21 +111,47 @@ impl Timeline {
     /// # Errors
     /// What is impossible.
     pub fn intervene(&mut self, act: Act) -> Result<(), String> {
-        let steps = self.live.steps();
-        self.checkpoints.retain(|(at, ..)| *at <= steps);
         let mut changed = self.live.clone();
         changed.by_hand_ahead.clear();
         changed.intervene(act)?;
-        // A checkpoint at this very step is of the run before the change.
-        self.checkpoints.retain(|(at, ..)| *at < steps || *at == 0);
-        if steps == 0 {
-            self.checkpoints.clear();
-        }
+        self.forget_from(self.live.steps());
         self.live = changed;
-        if steps == 0 {
-            self.checkpoint();
-        }
+        self.live.log.relearn_letters();
         Ok(())
+    }
+
+    /// Makes it the run in which exactly these things were done by hand, in order of their steps. The cursor goes back
+    /// to where the two runs part, unless it stands before.
+    pub fn redo(&mut self, by_hand: &[Intervention]) {
+        let live = &self.live;
+        let known: Vec<&Intervention> = live
+            .by_hand
+            .iter()
+            .chain(live.by_hand_ahead.iter().rev())
+            .collect();
+        let is_same = |(old, new): &(&&Intervention, &Intervention)| **old == *new;
+        let same = known.iter().zip(by_hand).take_while(is_same).count();
+        let parting = [known.get(same).copied(), by_hand.get(same)];
+        let steps = parting.into_iter().flatten().map(|entry| match entry.at {
+            At::Step(step) => step,
+            At::Time(_) => 0,
+        });
+        let Some(step) = steps.min() else { return };
+        let cursor = self.live.steps();
+        self.forget_from(step);
+        if step <= self.live.steps() {
+            self.rewind(step);
+            self.live.log.relearn_letters();
+        }
+        let done = self.live.by_hand.len();
+        self.live.plan_by_hand(&by_hand[done..]);
+        self.seek(step.min(cursor));
+    }
+
+    /// Forgets checkpoints at which a change before a step is not yet, or no longer, what happened. The first one has
+    /// nothing behind it: what is done before step 0 is done again from there.
+    fn forget_from(&mut self, step: u64) {
+        self.checkpoints.retain(|(at, ..)| *at < step || *at == 0);
     }
 
     fn checkpoint(&mut self) {

@@ -129,7 +129,7 @@ impl Choice {
 const NODES_DEFAULT: u16 = 3;
 
 /// A scenario by file or by name. What looks like a path is one.
-fn load(name: &str) -> Result<Scenario, Failure> {
+pub(super) fn load(name: &str) -> Result<Scenario, Failure> {
     let path = Path::new(name);
     if path.is_file() || name.ends_with(".toml") {
         return Ok(scenario::parse(name, &read_text(path)?)?);

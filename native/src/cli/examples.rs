@@ -20,9 +20,30 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "A file of your own, recorded",
                 "sim mine.toml --trace mine.trace",
             ),
+            (
+                "a run that somebody shared from the page",
+                "sim --link 'http://localhost:4700/#/run/AwDUoIr6'",
+            ),
         ],
     ),
     ("scenarios", &[("as JSON, for scripts", "scenarios --json")]),
+    (
+        "export",
+        &[
+            (
+                "a picture of a run",
+                "export three-signers --format svg --out run.svg",
+            ),
+            (
+                "what live nodes recorded, for ui.perfetto.dev",
+                "export phaselab-cluster --format perfetto --out live.json",
+            ),
+            (
+                "a run that somebody shared, for ShiViz",
+                "export 'http://localhost:4700/#/run/AwDUoIr6' --format shiviz",
+            ),
+        ],
+    ),
     (
         "sweep",
         &[

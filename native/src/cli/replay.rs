@@ -15,7 +15,7 @@ use crate::failure::{Failure, Outcome, io_words};
 use crate::panics;
 use crate::terminal::print_json;
 
-mod live;
+pub(super) mod live;
 
 /// Options of `replay`.
 #[derive(Debug, Args)]
@@ -108,6 +108,6 @@ fn trace(args: &ReplayArgs, path: &Path, bytes: &[u8]) -> Outcome {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|error| Failure::in_file(path, io_words(&error)))
 }

@@ -12,6 +12,7 @@ use phaselab_core::why::Why;
 use serde::Serialize;
 
 use super::choose::Choice;
+use super::link;
 use super::story::{self, Telling};
 use super::why::{self, Question};
 use crate::failure::{Failure, Outcome, io_words};
@@ -23,6 +24,11 @@ use crate::terminal::print_json;
 pub(crate) struct SimArgs {
     #[command(flatten)]
     choice: Choice,
+    /// Run what a link says that the page's Share copied: an address, or what follows #/run/ in it
+    #[arg(long, value_name = "LINK", conflicts_with_all = [
+        "scenario", "protocol", "nodes", "rules", "flaws", "crypto", "until_ms", "seed", "swarm", "minimize",
+    ])]
+    link: Option<String>,
     /// The seed of every random draw
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
@@ -63,12 +69,18 @@ fn first_wrong(report: &Report) -> Option<String> {
     broken.or_else(|| unmet.next().map(|entry| entry.text.clone()))
 }
 
-/// Runs the scenario.
-pub(crate) fn run(args: &SimArgs) -> Outcome {
+/// The run that options describe, before its first step.
+fn open(args: &SimArgs) -> Result<Sim, Failure> {
     let mut scenario = args.choice.scenario(args.seed.filter(|_| args.swarm))?;
     if let Some(seed) = args.seed {
         scenario.seed = seed;
     }
+    Sim::new(&scenario).map_err(|error| Failure::Input(format!("{}: {error}", scenario.name)))
+}
+
+/// Runs the scenario.
+pub(crate) fn run(args: &SimArgs) -> Outcome {
+    let link = args.link.as_deref().map(link::read).transpose()?;
     // Said before the run, not after it.
     if let Some(folder) = args.trace.as_deref().and_then(Path::parent)
         && !folder.as_os_str().is_empty()
@@ -76,8 +88,12 @@ pub(crate) fn run(args: &SimArgs) -> Outcome {
     {
         return Err(Failure::in_file(folder, "no such folder"));
     }
-    let mut sim = Sim::new(&scenario)
-        .map_err(|error| Failure::Input(format!("{}: {error}", scenario.name)))?;
+    let mut sim = match &link {
+        Some(link) => link::open(link)?,
+        None => open(args)?,
+    };
+    let scenario = sim.scenario().clone();
+    link.as_ref().map(link::compare).transpose()?;
     // Only this level tells what was lost.
     let level = args.why.as_ref().map(|_| Level::Full);
     level.into_iter().for_each(|level| sim.set_level(level));
@@ -126,7 +142,13 @@ pub(crate) fn run(args: &SimArgs) -> Outcome {
             &report,
             &Telling {
                 all: args.all,
-                next: story::next(&args.choice, &report),
+                next: match &args.link {
+                    Some(link) => format!(
+                        "phaselab export '{}' --format svg --out run.svg",
+                        link.trim()
+                    ),
+                    None => story::next(&args.choice, &report),
+                },
                 why,
             },
         );

@@ -51,7 +51,7 @@ impl LiveNode {
             .ok_or_else(|| error("secret: expected 32 bytes"))?;
         let rows = convert::rows(&options)?;
         let mut host =
-            Host::open(&genesis, id, &secret, &rows, system_entropy()?).map_err(error)?;
+            Host::open(&genesis, id, &secret, &rows, system_entropy()?, None).map_err(error)?;
         let store: Rc<dyn Store> = match convert::function(&options, "commit")? {
             Some(commit) => Rc::new(CallbackStore { commit }),
             None => Rc::new(MemoryStore::new(rows)),
@@ -127,7 +127,7 @@ impl LiveNode {
                 .borrow_mut()
                 .insert((self.client, number), (resolve, reject));
         });
-        self.node.request(self.client, number, &request);
+        self.node.request(self.client, number, request);
         Ok(promise)
     }
 

@@ -253,6 +253,9 @@ export interface LiveChainOptions {
   onStop?: (why: string) => void;
 }
 
+/** What a run can be written as. */
+export type ExportFormat = "svg" | "itf" | "shiviz" | "perfetto" | "toml" | "trace";
+
 /** How much of a cluster's behaviour is searched. */
 export interface CheckerBounds {
   /** Timers of this round and later ones do not fire. Default: 2. */

@@ -9,11 +9,14 @@ use phaselab_core::codec::CodecError;
 use phaselab_core::engine::Genesis;
 use phaselab_core::envelope::{PACKET_BYTES_MAX, Refusal};
 use phaselab_core::protocol;
+use phaselab_core::recording::Input;
 use phaselab_core::replica::{BuildError, Outbox, Output, Released, Replica};
 use phaselab_core::store::{Durable, Rows, WriteBatch};
 use phaselab_core::types::{ClientId, NodeId, Time};
 
+use super::faults::Broken;
 use super::room::Secret;
+use super::tape::Tape;
 
 /// The most packets that wait for the store; what comes beyond is lost, as networks lose packets.
 pub const PACKETS_WAITING_MAX: usize = 4096;
@@ -28,10 +31,13 @@ pub struct Host {
     is_committing: bool,
     waiting: VecDeque<Vec<u8>>,
     heard: BTreeSet<NodeId>,
+    broken: Broken,
+    tape: Option<Tape>,
 }
 
 impl Host {
-    /// Opens a node from its rows; a store without rows is a new node. `entropy` is fresh for each life.
+    /// Opens a node from its rows; a store without rows is a new node. `entropy` is fresh for each life. A life that is
+    /// recorded comes with its tape, and when the room was made, in milliseconds since 1970.
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -41,15 +47,40 @@ impl Host {
         secret: &Secret,
         rows: &Rows,
         entropy: [u8; 32],
+        recorded: Option<(Tape, u64)>,
     ) -> Result<Host, BuildError> {
-        let replica = protocol::build(genesis, id, secret.signer(genesis.crypto), rows, entropy)?;
+        let signer = secret.signer(genesis.crypto);
+        let signer = match &recorded {
+            Some((tape, _)) => tape.witness(signer),
+            None => signer,
+        };
+        let replica = protocol::build(genesis, id, signer, rows, entropy)?;
+        if let Some((tape, created_ms)) = &recorded {
+            tape.begin(genesis, replica.as_ref(), rows, entropy, *created_ms);
+        }
+        let members = genesis.members.iter().map(|member| member.id);
+        let seed = entropy
+            .first_chunk()
+            .map_or(0, |bytes| u64::from_le_bytes(*bytes));
         Ok(Host {
             replica,
             outbox: Outbox::new(),
             is_committing: false,
             waiting: VecDeque::new(),
             heard: BTreeSet::new(),
+            broken: Broken::new(id, members, seed),
+            tape: recorded.map(|(tape, _)| tape),
         })
+    }
+
+    /// What this node knows is broken.
+    pub fn broken(&self) -> &Broken {
+        &self.broken
+    }
+
+    /// The same, for changing it and for sending.
+    pub fn broken_mut(&mut self) -> &mut Broken {
+        &mut self.broken
     }
 
     /// The node.
@@ -70,7 +101,7 @@ impl Host {
     /// The first step of this life.
     pub fn start(&mut self, now: Time) -> Vec<Released> {
         let output = self.replica.start(now);
-        self.push(output)
+        self.push(now, || Input::Start, output)
     }
 
     /// A packet came, from anyone.
@@ -85,13 +116,15 @@ impl Host {
             return Vec::new();
         }
         let output = match self.replica.open(bytes) {
+            // Cut off on purpose: as if it had never come.
+            Ok(opened) if self.broken.is_deaf_to(opened.from) => return Vec::new(),
             Ok(opened) => {
                 self.heard.insert(opened.from);
                 self.replica.receive(now, Ok(&opened))
             }
             Err(why) => self.replica.receive(now, Err(why)),
         };
-        self.push(output)
+        self.push(now, || Input::Packet(bytes.to_vec()), output)
     }
 
     /// Something came that is not even a packet: counted.
@@ -102,7 +135,8 @@ impl Host {
             CodecError::Malformed
         };
         let output = self.replica.receive(now, Err(Refusal::Malformed(why)));
-        self.push(output)
+        // What it was does not matter: no packet is empty, and it is refused again.
+        self.push(now, || Input::Packet(Vec::new()), output)
     }
 
     /// A client asks.
@@ -114,13 +148,18 @@ impl Host {
         request: &[u8],
     ) -> Vec<Released> {
         let output = self.replica.request(now, client, number, request);
-        self.push(output)
+        let input = || Input::Request {
+            client,
+            number,
+            request: request.to_vec(),
+        };
+        self.push(now, input, output)
     }
 
     /// The world outside changed.
     pub fn fact(&mut self, now: Time, fact: &[u8]) -> Vec<Released> {
         let output = self.replica.fact(now, fact);
-        self.push(output)
+        self.push(now, || Input::Fact(fact.to_vec()), output)
     }
 
     /// Time passed: fires what is due.
@@ -131,7 +170,7 @@ impl Host {
                 break;
             }
             let output = self.replica.tick(now);
-            released.extend(self.push(output));
+            released.extend(self.push(now, || Input::Tick, output));
         }
         released
     }
@@ -154,6 +193,9 @@ impl Host {
     /// The writes are durable.
     pub fn committed(&mut self, now: Time, durable: Durable) -> Vec<Released> {
         self.is_committing = false;
+        if let Some(tape) = &self.tape {
+            tape.durable(now, &durable);
+        }
         let mut released = self.outbox.durable(durable);
         while !self.outbox.is_full()
             && let Some(bytes) = self.waiting.pop_front()
@@ -163,7 +205,10 @@ impl Host {
         released
     }
 
-    fn push(&mut self, output: Output) -> Vec<Released> {
+    fn push(&mut self, now: Time, input: impl FnOnce() -> Input, output: Output) -> Vec<Released> {
+        if let Some(tape) = &self.tape {
+            tape.input(now, input, &output);
+        }
         if output.is_empty() {
             return Vec::new();
         }
@@ -193,7 +238,7 @@ mod tests {
 
     fn open(room: &Room, node: u16, rows: &Rows) -> Host {
         let secret = &room.secrets[usize::from(node) - 1];
-        Host::open(&room.genesis, NodeId(node), secret, rows, [9; 32]).unwrap()
+        Host::open(&room.genesis, NodeId(node), secret, rows, [9; 32], None).unwrap()
     }
 
     #[test]
@@ -231,7 +276,14 @@ mod tests {
     fn another_members_key_is_refused() {
         let room = room();
         let secret = &room.secrets[0];
-        let opened = Host::open(&room.genesis, NodeId(2), secret, &Rows::default(), [9; 32]);
+        let opened = Host::open(
+            &room.genesis,
+            NodeId(2),
+            secret,
+            &Rows::default(),
+            [9; 32],
+            None,
+        );
         assert!(matches!(
             opened.err(),
             Some(BuildError::NotAMember { node: NodeId(2) })

@@ -1,24 +1,33 @@
 //! A live node: a [`Host`] on the channels of its room or behind a gateway, with timers and a store.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use gloo_timers::callback::Timeout;
+use gloo_timers::future::sleep;
 use phaselab_core::engine::{Genesis, To};
 use phaselab_core::gateway::{FromGateway, ToGateway};
 use phaselab_core::replica::{Outgoing, Released};
-use phaselab_core::types::{ClientId, NodeId, Time};
+use phaselab_core::store::Durable;
+use phaselab_core::types::{ClientId, Duration, NodeId, Time};
 use wasm_bindgen_futures::spawn_local;
 
 use super::clock::Clock;
+use super::faults::{FaultFrame, RoomFaults};
 use super::gateway::Uplink;
 use super::host::Host;
 use super::store::{Store, StoreError};
-use super::wire::{ChainFrame, Channel, ClientFrame, Packet};
+use super::wire::{ChainFrame, Channel, ClientFrame, FRAME_BYTES_MAX, Packet, bytes_from_js};
 
 /// The most reports that wait for the world outside to take them.
 const REPORTS_WAITING_MAX: usize = 256;
+
+/// The most packets that are late on purpose at once; more are lost.
+const LATE_MAX: usize = 4_096;
+
+/// The most inputs that wait while a node stands still; more are lost.
+const HELD_MAX: usize = 4_096;
 
 /// What a node tells the thread that runs it. Never called while the node is in a step.
 pub trait Observer {
@@ -44,11 +53,19 @@ struct Running {
     /// Not taken yet, by number in this life.
     reports: VecDeque<(u64, Vec<u8>)>,
     reported: u64,
+    /// What came while the node stands still.
+    held: VecDeque<Handling>,
+    /// How many packets are late on purpose.
+    late: Rc<Cell<usize>>,
 }
+
+/// What handles an input.
+type Handling = Box<dyn FnOnce(&mut Host, Time) -> Vec<Released>>;
 
 struct Channels {
     road: Road,
     clients: Channel,
+    _faults: Channel,
 }
 
 /// How a node reaches the others and the world outside.
@@ -87,13 +104,19 @@ impl LiveNode {
             timer: None,
             reports: VecDeque::new(),
             reported: 0,
+            held: VecDeque::new(),
+            late: Rc::default(),
         })));
         let road = match uplink {
             Some(uplink) => Road::Gateway(uplink),
             None => node.open_road(room)?,
         };
-        let clients = node.open_clients(room)?;
-        node.0.borrow_mut().channels = Some(Channels { road, clients });
+        let channels = Channels {
+            road,
+            clients: node.open_clients(room)?,
+            _faults: node.open_faults(room)?,
+        };
+        node.0.borrow_mut().channels = Some(channels);
         node.step(Host::start);
         let id = node.id();
         node.0.borrow().on_chain(&ChainFrame::Hello(id));
@@ -114,8 +137,8 @@ impl LiveNode {
     /// The gateway said something.
     pub fn hear(&self, frame: FromGateway) {
         match frame {
-            FromGateway::Packet(bytes) => self.step(|host, now| host.packet(now, &bytes)),
-            FromGateway::Fact(fact) => self.step(|host, now| host.fact(now, &fact)),
+            FromGateway::Packet(bytes) => self.step(move |host, now| host.packet(now, &bytes)),
+            FromGateway::Fact(fact) => self.step(move |host, now| host.fact(now, &fact)),
             FromGateway::Taken(number) => self.taken(number),
             FromGateway::Welcome { .. } => self.0.borrow().repeat_reports(),
             _ => {}
@@ -123,8 +146,31 @@ impl LiveNode {
     }
 
     /// A client of this thread asks.
-    pub fn request(&self, client: ClientId, number: u64, request: &[u8]) {
-        self.step(|host, now| host.request(now, client, number, request));
+    pub fn request(&self, client: ClientId, number: u64, request: Vec<u8>) {
+        self.step(move |host, now| host.request(now, client, number, &request));
+    }
+
+    /// What is broken on purpose changed. A node that goes on handles what came while it stood still, in order.
+    pub fn learn(&self, faults: RoomFaults) {
+        {
+            let mut running = self.0.borrow_mut();
+            if !running.host.broken_mut().faults.learn(faults) || running.is_paused() {
+                return;
+            }
+        }
+        loop {
+            let next = {
+                let mut running = self.0.borrow_mut();
+                match running.is_paused() {
+                    true => None,
+                    false => running.held.pop_front(),
+                }
+            };
+            match next {
+                Some(handling) => self.handle(handling),
+                None => return,
+            }
+        }
     }
 
     /// Leaves the room: channels, timers and all. What is on its way into the store may still arrive there.
@@ -149,16 +195,16 @@ impl LiveNode {
         let node = self.clone();
         let packets = Channel::open(room, None, move |data| match Packet::from_js(&data) {
             Ok(packet) if packet.to.is_empty() || packet.to.contains(&id) => {
-                node.step(|host, now| host.packet(now, &packet.bytes));
+                node.step(move |host, now| host.packet(now, &packet.bytes));
             }
             Ok(_) => {}
-            Err(bytes) => node.step(|host, now| host.junk(now, bytes)),
+            Err(bytes) => node.step(move |host, now| host.junk(now, bytes)),
         })?;
         let node = self.clone();
         let chain = Channel::open(room, Some("chain"), move |data| {
             match ChainFrame::from_js(&data) {
                 Some(ChainFrame::Fact(to, fact)) if to == id => {
-                    node.step(|host, now| host.fact(now, &fact))
+                    node.step(move |host, now| host.fact(now, &fact))
                 }
                 Some(ChainFrame::Taken(to, number)) if to == id => {
                     let life = node.0.borrow().host.replica().incarnation().0;
@@ -185,7 +231,19 @@ impl LiveNode {
             }) = ClientFrame::from_js(&data)
                 && (to.is_empty() || to.contains(&id))
             {
-                node.request(client, number, &request);
+                node.request(client, number, request);
+            }
+        })
+    }
+
+    fn open_faults(&self, room: &str) -> Result<Channel, String> {
+        let node = self.clone();
+        let nodes = self.0.borrow().members.len() as u16;
+        Channel::open(room, Some("faults"), move |data| {
+            let bytes = bytes_from_js(&data, FRAME_BYTES_MAX);
+            let frame = bytes.and_then(|bytes| FaultFrame::from_bytes(&bytes, nodes));
+            if let Some(FaultFrame::State(faults)) = frame {
+                node.learn(faults);
             }
         })
     }
@@ -196,8 +254,33 @@ impl LiveNode {
         reports.retain(|(waiting, _)| *waiting != number);
     }
 
-    /// One input: handles it, lets out what may leave, begins a commit and arms the timer.
-    fn step(&self, input: impl FnOnce(&mut Host, Time) -> Vec<Released>) {
+    /// One input: handled now, or when the node no longer stands still.
+    fn step(&self, input: impl FnOnce(&mut Host, Time) -> Vec<Released> + 'static) {
+        let handling: Handling = Box::new(input);
+        {
+            let mut running = self.0.borrow_mut();
+            if running.is_paused() {
+                if running.held.len() < HELD_MAX {
+                    running.held.push_back(handling);
+                }
+                return;
+            }
+        }
+        self.handle(handling);
+    }
+
+    /// A batch is durable: never lost, also while the node stands still.
+    fn committed(&self, durable: Durable) {
+        let handling: Handling = Box::new(move |host, now| host.committed(now, durable));
+        let is_paused = self.0.borrow().is_paused();
+        match is_paused {
+            true => self.0.borrow_mut().held.push_back(handling),
+            false => self.handle(handling),
+        }
+    }
+
+    /// Handles an input, lets out what may leave, begins a commit and arms the timer.
+    fn handle(&self, input: Handling) {
         let (released, observer) = {
             let mut running = self.0.borrow_mut();
             if running.channels.is_none() {
@@ -206,9 +289,9 @@ impl LiveNode {
             let refused = running.host.replica().refused();
             let now = running.clock.now();
             let released = input(&mut running.host, now);
-            released
-                .iter()
-                .for_each(|released| running.let_out(released));
+            for released in &released {
+                running.let_out(released, self);
+            }
             self.begin_commit(&mut running);
             self.arm_timer(&mut running);
             let is_news = !released.is_empty() || running.host.replica().refused() != refused;
@@ -228,7 +311,7 @@ impl LiveNode {
         let node = self.clone();
         spawn_local(async move {
             match commit.await {
-                Ok(durable) => node.step(|host, now| host.committed(now, durable)),
+                Ok(durable) => node.committed(durable),
                 Err(why) => node.stop(why),
             }
         });
@@ -256,6 +339,16 @@ impl LiveNode {
         running.timer = Some((deadline, timeout));
     }
 
+    async fn send_late(self, to: NodeId, by: Duration, bytes: Vec<u8>) {
+        sleep(std::time::Duration::from_nanos(by.0)).await;
+        let running = self.0.borrow();
+        running.late.set(running.late.get() - 1);
+        // Cut while it was on its way.
+        if !running.host.broken().is_mute_to(to) {
+            running.send(vec![to], bytes);
+        }
+    }
+
     fn stop(&self, why: StoreError) {
         if self.is_closed() {
             return;
@@ -267,13 +360,24 @@ impl LiveNode {
 }
 
 impl Running {
-    fn let_out(&mut self, released: &Released) {
+    fn is_paused(&self) -> bool {
+        let faults = &self.host.broken().faults;
+        !faults.paused.is_empty() && faults.is_paused(self.host.replica().id().0)
+    }
+
+    fn let_out(&mut self, released: &Released, node: &LiveNode) {
         for outgoing in &released.sends {
-            let (to, bytes) = (self.receivers(outgoing), outgoing.packet.to_vec());
-            match self.channels.as_ref().map(|channels| &channels.road) {
-                Some(Road::Room { packets, .. }) => packets.post(&Packet { to, bytes }.to_js()),
-                Some(Road::Gateway(uplink)) => send_through(uplink, &to, bytes),
-                None => {}
+            let to = self.receivers(outgoing);
+            let ways = self.host.broken_mut().ways(to);
+            if let Some(to) = ways.now {
+                self.send(to, outgoing.packet.to_vec());
+            }
+            for (to, by) in ways.late {
+                if self.late.get() < LATE_MAX {
+                    let bytes = outgoing.packet.to_vec();
+                    self.late.set(self.late.get() + 1);
+                    spawn_local(node.clone().send_late(to, by, bytes));
+                }
             }
         }
         let id = self.host.replica().id();
@@ -295,6 +399,15 @@ impl Running {
                 self.reports.pop_front();
             }
             self.reports.push_back((self.reported, report.clone()));
+        }
+    }
+
+    /// Sends to these members, or to all if there are none.
+    fn send(&self, to: Vec<NodeId>, bytes: Vec<u8>) {
+        match self.channels.as_ref().map(|channels| &channels.road) {
+            Some(Road::Room { packets, .. }) => packets.post(&Packet { to, bytes }.to_js()),
+            Some(Road::Gateway(uplink)) => send_through(uplink, &to, bytes),
+            None => {}
         }
     }
 

@@ -192,6 +192,9 @@ impl ChainFrame {
     }
 }
 
+/// The longest frame that tabs and threads tell each other in core's encoding.
+pub const FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+
 /// The longest number of a report.
 const NUMBER_CHARS_MAX: usize = 32;
 

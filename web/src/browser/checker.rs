@@ -1,4 +1,4 @@
-//! The thread of the checker and of the museum: a program of its own, fetched when it is first asked for.
+//! The thread of the checker, the museum and the exports: a program of its own, fetched when it is first asked for.
 
 use js_sys::{Array, Uint8Array};
 use phaselab_core::codec;
@@ -79,9 +79,14 @@ impl Answer {
         self.0.as_string().unwrap_or_default()
     }
 
+    /// Bytes.
+    pub(crate) fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+        let bytes = field(&self.0, name).dyn_into::<Uint8Array>().ok()?;
+        Some(bytes.to_vec())
+    }
+
     /// A scenario in core's encoding.
     pub(crate) fn scenario(&self, name: &str) -> Option<Scenario> {
-        let bytes = field(&self.0, name).dyn_into::<Uint8Array>().ok()?;
-        codec::decode(&bytes.to_vec()).ok()
+        codec::decode(&self.bytes(name)?).ok()
     }
 }

@@ -1,8 +1,11 @@
-//! Files that a person chose, read.
+//! Files that a person chose, or that another tab of this page keeps for this one, read.
 
 use js_sys::Uint8Array;
+use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{File, HtmlInputElement};
+use web_sys::{File, HtmlInputElement, Response};
+
+use super::{hash, window};
 
 /// The files that are chosen in a control; chosen again, the same ones count again.
 pub(crate) fn take(input: &HtmlInputElement) -> Vec<File> {
@@ -37,4 +40,29 @@ pub(crate) async fn read(
         read.push((file.name(), Uint8Array::new(&buffer).to_vec()));
     }
     Ok(read)
+}
+
+/// The address of what another tab keeps, if this one was opened for it: `#recording=blob:...`.
+pub(crate) fn kept_elsewhere() -> Option<String> {
+    let hash = hash();
+    let address = hash.strip_prefix("#recording=")?;
+    address.starts_with("blob:").then(|| address.to_owned())
+}
+
+/// What another tab keeps, as `read` gives files.
+///
+/// # Errors
+/// A sentence, if that tab is gone.
+pub(crate) async fn fetch(address: String) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let bytes = async {
+        let answer = JsFuture::from(window()?.fetch_with_str(&address))
+            .await
+            .ok()?;
+        let body = answer.dyn_into::<Response>().ok()?.array_buffer().ok()?;
+        Some(Uint8Array::new(&JsFuture::from(body).await.ok()?).to_vec())
+    };
+    match bytes.await {
+        Some(bytes) => Ok(vec![("the recording".to_owned(), bytes)]),
+        None => Err("The tab that kept this recording is gone. Save the recording in a live room and open the file.".to_owned()),
+    }
 }

@@ -2,6 +2,9 @@
 //!
 //! web-sys has the durability option behind a compiler flag; these bindings need none.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
 use js_sys::{Array, Function, Promise, Uint8Array};
 use phaselab_wasm::live::store::StoreError;
 use phaselab_wasm::live::wire::{field, message, object};
@@ -17,8 +20,8 @@ extern "C" {
     fn open(this: &Factory, name: &str, version: u32) -> Result<Request, JsValue>;
 
     type Connection;
-    #[wasm_bindgen(method, js_name = createObjectStore)]
-    fn create_object_store(this: &Connection, name: &str) -> JsValue;
+    #[wasm_bindgen(method, catch, js_name = createObjectStore)]
+    fn create_object_store(this: &Connection, name: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn transaction(
         this: &Connection,
@@ -62,6 +65,50 @@ extern "C" {
     fn set_on_error(this: &Request, handler: &Function);
     #[wasm_bindgen(method, setter, js_name = onupgradeneeded)]
     fn set_on_upgrade(this: &Request, handler: &JsValue);
+    #[wasm_bindgen(method, setter, js_name = onblocked)]
+    fn set_on_blocked(this: &Request, handler: &JsValue);
+}
+
+/// What stands between two versions of this page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clash {
+    /// A newer version wants the databases, and this one has let go of them.
+    Newer,
+    /// An older version still has them, and this one waits.
+    Older,
+    /// It waits no longer.
+    Over,
+}
+
+impl Clash {
+    /// As it stands in messages between a worker and its page.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Clash::Newer => "A newer version of this page is open; reload.",
+            Clash::Older => {
+                "An older version of this page is open in another tab. Close or reload it; this one waits."
+            }
+            Clash::Over => "",
+        }
+    }
+}
+
+type Listener = Rc<dyn Fn(Clash)>;
+
+thread_local! {
+    /// Who is told in this thread.
+    static ON_CLASH: RefCell<Option<Listener>> = const { RefCell::new(None) };
+}
+
+/// Says who is told of other versions of this page, in this thread.
+pub(crate) fn on_clash(told: impl Fn(Clash) + 'static) {
+    ON_CLASH.set(Some(Rc::new(told)));
+}
+
+fn tell_clash(clash: Clash) {
+    if let Some(told) = ON_CLASH.with_borrow(Clone::clone) {
+        told(clash);
+    }
 }
 
 /// A change to one row: store, key, and the new value or nothing.
@@ -107,16 +154,30 @@ impl Database {
         let upgrade = Closure::once_into_js(move |event: JsValue| {
             let connection: Connection = field(&field(&event, "target"), "result").unchecked_into();
             for store in stores {
-                connection.create_object_store(store);
+                // One that an older version made stays as it is.
+                let _made = connection.create_object_store(store);
             }
         });
         request.set_on_upgrade(&upgrade);
-        let connection: Connection = finish(request).await?.unchecked_into();
+        let is_blocked = Rc::new(Cell::new(false));
+        let blocked = is_blocked.clone();
+        let on_blocked = Closure::<dyn FnMut(JsValue)>::new(move |_| {
+            blocked.set(true);
+            tell_clash(Clash::Older);
+        });
+        request.set_on_blocked(on_blocked.as_ref());
+        let asked: JsValue = request.clone();
+        let opened = finish(request).await;
+        if is_blocked.get() {
+            tell_clash(Clash::Over);
+        }
+        let connection: Connection = opened.map_err(|why| refusal(&asked, why))?.unchecked_into();
         // Whoever wants another version, or to delete it, must not wait for this tab.
         let on_version_change = Closure::new(|event: JsValue| {
             field(&event, "target")
                 .unchecked_into::<Connection>()
                 .close();
+            tell_clash(Clash::Newer);
         });
         connection.set_on_version_change(on_version_change.as_ref());
         Ok(Database {
@@ -127,7 +188,7 @@ impl Database {
 
     /// One row.
     pub(crate) async fn get(&self, store: &str, key: &str) -> Result<Option<JsValue>, String> {
-        let transaction = self.begin(&[store], "readonly")?;
+        let transaction = self.begin(&[store], "readonly", STRICT)?;
         let found = transaction
             .object_store(store)
             .and_then(|store| store.get(&key.into()));
@@ -135,9 +196,21 @@ impl Database {
         Ok((!value.is_undefined()).then_some(value))
     }
 
+    /// The keys of a store, in order.
+    pub(crate) async fn keys(&self, store: &str) -> Result<Vec<JsValue>, String> {
+        let transaction = self.begin(&[store], "readonly", STRICT)?;
+        let keys = transaction
+            .object_store(store)
+            .and_then(|store| store.get_all_keys());
+        let keys: Array = finish(keys.map_err(|error| message(&error))?)
+            .await?
+            .unchecked_into();
+        Ok(keys.iter().collect())
+    }
+
     /// Every row of a store, as one moment shows them.
     pub(crate) async fn rows(&self, store: &str) -> Result<Vec<(JsValue, JsValue)>, String> {
-        let transaction = self.begin(&[store], "readonly")?;
+        let transaction = self.begin(&[store], "readonly", STRICT)?;
         let store = transaction
             .object_store(store)
             .map_err(|error| message(&error))?;
@@ -150,13 +223,29 @@ impl Database {
     }
 
     /// Begins to write: all of it or nothing, and nothing if the fence is not as expected. The future resolves once it
-    /// is durable.
+    /// is durable. What was placed before in `after` is written first.
     pub(crate) fn write(
         &self,
         fence: Option<Fence>,
         puts: &[Put],
+        after: Option<&'static str>,
     ) -> impl Future<Output = Result<(), StoreError>> + 'static {
-        let placed = self.place(fence.as_ref(), puts);
+        self.finish_write(self.place(fence.as_ref(), puts, after, STRICT), fence)
+    }
+
+    /// Begins to write what may be lost with the machine's power: quickly.
+    pub(crate) fn write_loosely(
+        &self,
+        puts: &[Put],
+    ) -> impl Future<Output = Result<(), StoreError>> + 'static {
+        self.finish_write(self.place(None, puts, None, RELAXED), None)
+    }
+
+    fn finish_write(
+        &self,
+        placed: Result<Placed, String>,
+        fence: Option<Fence>,
+    ) -> impl Future<Output = Result<(), StoreError>> + use<> {
         async move {
             let failed = |why: String| StoreError::Failed(why);
             let Placed {
@@ -179,15 +268,22 @@ impl Database {
     }
 
     /// Places every request of a write.
-    fn place(&self, fence: Option<&Fence>, puts: &[Put]) -> Result<Placed, String> {
+    fn place(
+        &self,
+        fence: Option<&Fence>,
+        puts: &[Put],
+        after: Option<&'static str>,
+        durability: &str,
+    ) -> Result<Placed, String> {
         let mut stores = Vec::new();
         puts.iter()
             .map(|put| put.store)
             .chain(fence.map(|fence| fence.store))
+            .chain(after)
             .for_each(|name| {
                 insert_sorted(&mut stores, name);
             });
-        let transaction = self.begin(&stores, "readwrite")?;
+        let transaction = self.begin(&stores, "readwrite", durability)?;
         let complete = JsFuture::from(Promise::new(&mut |resolve, reject| {
             transaction.set_on_complete(&resolve);
             transaction.set_on_abort(&reject);
@@ -223,17 +319,32 @@ impl Database {
         }
     }
 
-    fn begin(&self, stores: &[&str], mode: &str) -> Result<Transaction, String> {
+    fn begin(&self, stores: &[&str], mode: &str, durability: &str) -> Result<Transaction, String> {
         let names: Array = stores.iter().map(|name| JsValue::from_str(name)).collect();
-        let options = object(&[("durability", &"strict".into())]);
+        let options = object(&[("durability", &durability.into())]);
         self.connection
             .transaction(&names, mode, &options)
             .map_err(|error| message(&error))
     }
 }
 
-/// The layout of every database here.
-const VERSION: u32 = 1;
+/// The layout of every database here: since 2, nodes have a store for what is recorded.
+const VERSION: u32 = 2;
+
+/// A transaction is durable once it is complete.
+const STRICT: &str = "strict";
+
+/// A transaction may be complete before it is durable.
+const RELAXED: &str = "relaxed";
+
+/// Why a database does not open: that a newer version made it is told in words, the rest as the browser has it.
+fn refusal(request: &JsValue, why: String) -> String {
+    let name = field(&field(request, "error"), "name").as_string();
+    match name.as_deref() {
+        Some("VersionError") => Clash::Newer.text().to_owned(),
+        _ => why,
+    }
+}
 
 struct Placed {
     transaction: Transaction,

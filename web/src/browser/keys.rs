@@ -6,6 +6,7 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, KeyboardEvent};
 
 use super::Listener;
+use crate::keymap::{self, Meaning};
 
 /// A key that was pressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,13 @@ pub(crate) struct Key {
     pub(crate) shift: bool,
     /// Whether a button or link has the focus, which has its own use for the space bar.
     pub(crate) on_button: bool,
+}
+
+impl Key {
+    /// What it means on a stage.
+    pub(crate) fn meaning(&self, stage: u8) -> Option<Meaning> {
+        keymap::meaning(stage, &self.name, self.shift, self.on_button)
+    }
 }
 
 /// Hears keys until it is dropped.
@@ -33,9 +41,19 @@ impl Keys {
             let target = event
                 .target()
                 .and_then(|target| target.dyn_into::<Element>().ok());
+            // A dialog has keys of its own.
+            let is_dialog = target
+                .as_ref()
+                .is_some_and(|target| matches!(target.closest("dialog"), Ok(Some(_))));
+            // A slider has a use for arrows and the like, not for letters and the space bar.
+            let is_slider = target
+                .as_ref()
+                .is_some_and(|target| target.get_attribute("type").as_deref() == Some("range"));
             let tag = target.map(|target| target.tag_name()).unwrap_or_default();
-            let is_typing = matches!(tag.as_str(), "INPUT" | "SELECT" | "TEXTAREA");
-            if is_typing || event.ctrl_key() || event.alt_key() || event.meta_key() {
+            let is_escape = event.key() == "Escape" && (is_slider || tag == "SELECT");
+            let is_free = is_escape || is_slider && event.key().len() == 1;
+            let is_typing = matches!(tag.as_str(), "INPUT" | "SELECT" | "TEXTAREA") && !is_free;
+            if is_typing || is_dialog || event.ctrl_key() || event.alt_key() || event.meta_key() {
                 return;
             }
             let on_button = matches!(tag.as_str(), "BUTTON" | "A");

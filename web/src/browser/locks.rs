@@ -2,7 +2,7 @@
 //!
 //! web-sys has them behind a compiler flag; these bindings need none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Array, Function, Promise};
@@ -67,20 +67,35 @@ impl Locks {
 
     /// Waits for a lock; `None` once the queue was left.
     pub(crate) async fn acquire(&self, name: &str) -> Option<HeldLock> {
+        self.acquire_until(name, || {}).await
+    }
+
+    /// Waits for a lock, and hears if it is taken away again.
+    pub(crate) async fn acquire_until(
+        &self,
+        name: &str,
+        on_loss: impl Fn() + 'static,
+    ) -> Option<HeldLock> {
         let held: Rc<RefCell<Option<Function>>> = Rc::default();
+        let (is_held, on_loss) = (Rc::new(Cell::new(false)), Rc::new(on_loss));
         let options = object(&[("signal", &self.abort.signal())]);
         let granted = Promise::new(&mut |granted, refused| {
-            let held = held.clone();
+            let (held, is_granted) = (held.clone(), is_held.clone());
             let on_grant = Closure::once_into_js(move |_lock: JsValue| {
+                is_granted.set(true);
                 let until_released =
                     Promise::new(&mut |release, _| *held.borrow_mut() = Some(release));
                 let _resolved = granted.call0(&JsValue::UNDEFINED);
                 until_released
             });
             match self.manager.request(name, &options, &on_grant) {
-                // Rejects when the queue is left.
+                // Rejects when the queue is left, or when somebody steals the lock.
                 Ok(done) => {
+                    let (is_held, on_loss) = (is_held.clone(), on_loss.clone());
                     let on_refusal = Closure::once_into_js(move |why: JsValue| {
+                        if is_held.get() {
+                            on_loss();
+                        }
                         let _rejected = refused.call1(&JsValue::UNDEFINED, &why);
                     });
                     let then: Function = field(&done, "catch").unchecked_into();

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use gloo_timers::callback::Interval;
+use gloo_timers::future::sleep;
 use phaselab_core::gateway::Invite;
 use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::types::{ClientId, Time};
@@ -13,14 +14,16 @@ use phaselab_wasm::live::wire::{Channel, ClientFrame, field};
 use wasm_bindgen::prelude::*;
 
 use super::locks::{HeldLock, Locks};
-use super::stores::Charter;
+use super::stores::{Charter, SEAT};
 use super::worker::{frame_from_js, frame_to_js};
-use super::{page_time_ms, random_bytes};
+use super::{Listener, page_time_ms, random_bytes, reels};
 use crate::few::FewMap;
+use crate::live::deeds::Deed;
 use crate::live::room_state::{Notice, RoomState, tab_id};
 use crate::live::watch::WatchFrame;
 use crate::picture;
 
+mod broken;
 mod seat;
 mod slots;
 mod threads;
@@ -28,6 +31,9 @@ mod threads;
 pub(crate) use seat::Waiting;
 use slots::Slot;
 use threads::Thread;
+
+/// How long threads have for writing down what they recorded last.
+const WRITTEN_DOWN: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// A page's part in a room, until it is dropped.
 pub(crate) struct RoomHandle {
@@ -49,6 +55,8 @@ struct Room {
     chain: RefCell<Option<Thread>>,
     watch: RefCell<Option<Channel>>,
     clients: RefCell<Option<Channel>>,
+    faults: RefCell<Option<Channel>>,
+    lifecycle: RefCell<Vec<Listener>>,
     interval: RefCell<Option<Interval>>,
     /// Held for as long as the page is in the room: who holds one is a tab of it.
     presence: RefCell<Option<HeldLock>>,
@@ -67,6 +75,8 @@ impl Drop for RoomHandle {
         *room.interval.borrow_mut() = None;
         *room.watch.borrow_mut() = None;
         *room.clients.borrow_mut() = None;
+        *room.faults.borrow_mut() = None;
+        room.lifecycle.borrow_mut().clear();
         *room.chain.borrow_mut() = None;
         *room.chain_lock.borrow_mut() = None;
         *room.presence.borrow_mut() = None;
@@ -139,14 +149,37 @@ impl RoomHandle {
         self.room.ask();
     }
 
-    /// Ends a node's thread, as a crash would.
-    pub(crate) fn crash(&self, node: u16) {
-        self.room.stopped(node, String::new());
+    /// Breaks or heals something, in every tab.
+    ///
+    /// # Errors
+    /// What is impossible.
+    pub(crate) fn commit(&self, deed: Deed) -> Result<(), String> {
+        self.room.commit_deed(deed)
     }
 
-    /// Starts a node again from its store.
-    pub(crate) fn restart(&self, node: u16) {
+    /// Starts a node of this tab again from its store: its thread failed, or is not heard.
+    pub(crate) fn start_again(&self, node: u16) {
         self.room.run_node(node);
+    }
+
+    /// What the nodes of this room recorded of their lives, as one file.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn recording(&self) -> impl Future<Output = Result<Vec<u8>, String>> + 'static {
+        let room = self.room.clone();
+        async move {
+            // Threads write down what they have when somebody comes.
+            if let Some(watch) = room.watch.borrow().as_ref() {
+                post(watch, &WatchFrame::Hello);
+            }
+            sleep(WRITTEN_DOWN).await;
+            let nodes = match room.seat {
+                Some(_) => SEAT..=SEAT,
+                None => 1..=room.charter.nodes(),
+            };
+            reels::file(&room.name, nodes).await
+        }
     }
 }
 
@@ -216,6 +249,8 @@ impl Room {
             chain: RefCell::default(),
             watch: RefCell::default(),
             clients: RefCell::default(),
+            faults: RefCell::default(),
+            lifecycle: RefCell::default(),
             interval: RefCell::default(),
             presence: RefCell::default(),
             chain_lock: RefCell::default(),
@@ -231,12 +266,23 @@ impl Room {
     }
 
     fn listen(self: &Rc<Self>) -> Result<(), String> {
-        let room = Rc::downgrade(self);
-        let watch = Channel::open(&self.name, Some("watch"), move |data| {
-            if let (Some(room), Some(frame)) = (room.upgrade(), frame_from_js(&data)) {
-                room.hear(frame);
+        self.listen_to_faults()?;
+        self.watch()?;
+        let (freezing, waking) = (Rc::downgrade(self), Rc::downgrade(self));
+        // What nodes show a tab that is frozen would pile up until it wakes: it says that it is back instead.
+        let freeze = Listener::on_document("freeze", move |_| {
+            if let Some(room) = freezing.upgrade() {
+                *room.watch.borrow_mut() = None;
             }
-        })?;
+        });
+        let resume = Listener::on_document("resume", move |_| {
+            if let Some(room) = waking.upgrade()
+                && let Err(why) = room.watch()
+            {
+                room.state.borrow_mut().notice = Notice::Failed(why);
+            }
+        });
+        self.lifecycle.borrow_mut().extend([freeze, resume]);
         let room = Rc::downgrade(self);
         let clients = Channel::open(&self.name, Some("client"), move |data| {
             if let (
@@ -261,9 +307,20 @@ impl Room {
                 }
             }
         })?;
+        *self.clients.borrow_mut() = Some(clients);
+        Ok(())
+    }
+
+    /// Listens to what nodes show, and asks them to show all of it.
+    fn watch(self: &Rc<Self>) -> Result<(), String> {
+        let room = Rc::downgrade(self);
+        let watch = Channel::open(&self.name, Some("watch"), move |data| {
+            if let (Some(room), Some(frame)) = (room.upgrade(), frame_from_js(&data)) {
+                room.hear(frame);
+            }
+        })?;
         post(&watch, &WatchFrame::Hello);
         *self.watch.borrow_mut() = Some(watch);
-        *self.clients.borrow_mut() = Some(clients);
         Ok(())
     }
 
@@ -284,6 +341,13 @@ impl Room {
         if is_news {
             self.news();
         }
+    }
+
+    /// Looks at what passes with time.
+    fn look(&self) {
+        self.state.borrow_mut().look(page_time_ms());
+        self.ask();
+        self.news();
     }
 
     fn ask(&self) {

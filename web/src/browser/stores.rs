@@ -17,9 +17,12 @@ use wasm_bindgen::JsValue;
 
 use super::idb::{Database, Fence, Put, from_stored, to_stored};
 use super::random_bytes;
+use super::reels::Reel;
 
 const META: &str = "meta";
 const ROWS: &str = "rows";
+pub(super) const TAPE: &str = "tape";
+pub(super) const NODE_STORES: &[&str] = &[META, ROWS, TAPE];
 const LIFE: &str = "life";
 const SECRET: &str = "secret";
 const GENESIS: &str = "genesis";
@@ -67,14 +70,14 @@ impl Charter {
         let created_ms = js_sys::Date::now() as u64;
         let made = Room::create(kind, room, nodes, None, created_ms, &mut random_bytes)?;
         for (member, secret) in made.genesis.members.iter().zip(&made.secrets) {
-            let database = Database::open(&node_database(room, member.id.0), &[META, ROWS]).await?;
+            let database = Database::open(&node_database(room, member.id.0), NODE_STORES).await?;
             let put = Put {
                 store: META,
                 key: SECRET.into(),
                 value: Some(to_stored(&secret.to_bytes())),
             };
             database
-                .write(None, &[put])
+                .write(None, &[put], None)
                 .await
                 .map_err(|error| error.to_string())?;
         }
@@ -102,7 +105,7 @@ impl Charter {
                 value: Some((self.created_ms as f64).into()),
             },
         ];
-        let written = database.write(None, &puts).await;
+        let written = database.write(None, &puts, None).await;
         written.map_err(|error| error.to_string())
     }
 }
@@ -112,7 +115,7 @@ pub(crate) const SEAT: u16 = 0;
 
 /// The key of a seat, made here if there is none yet. It never leaves this database and the worker that runs the node.
 pub(crate) async fn seat_key(room: &str) -> Result<Secret, String> {
-    let database = Database::open(&node_database(room, SEAT), &[META, ROWS]).await?;
+    let database = Database::open(&node_database(room, SEAT), NODE_STORES).await?;
     let known = database
         .get(META, SECRET)
         .await?
@@ -126,22 +129,23 @@ pub(crate) async fn seat_key(room: &str) -> Result<Secret, String> {
         key: SECRET.into(),
         value: Some(to_stored(&bytes)),
     };
-    let written = database.write(None, &[put]).await;
+    let written = database.write(None, &[put], None).await;
     written.map_err(|error| error.to_string())?;
     Secret::from_bytes(&bytes).ok_or_else(|| "a key has 32 bytes".to_owned())
 }
 
 /// A node's database, for one life.
 pub(crate) struct NodeStore {
-    database: Database,
+    database: Rc<Database>,
     /// What must stand in the fence.
     expected: Rc<Cell<Option<u32>>>,
+    reel: Reel,
 }
 
 impl NodeStore {
     /// Opens a node's database: its key, its rows, and the store for this life.
     pub(crate) async fn open(room: &str, node: u16) -> Result<(Secret, Rows, NodeStore), String> {
-        let database = Database::open(&node_database(room, node), &[META, ROWS]).await?;
+        let database = Rc::new(Database::open(&node_database(room, node), NODE_STORES).await?);
         let secret = database
             .get(META, SECRET)
             .await?
@@ -160,19 +164,28 @@ impl NodeStore {
             }
         }
         // Rows that were read while another life wrote are told apart by the fence at the first write.
+        let reel = Reel::open(database.clone(), life.unwrap_or(0) + 1).await?;
         Ok((
             secret,
             rows,
             NodeStore {
                 database,
                 expected: Rc::new(Cell::new(life)),
+                reel,
             },
         ))
+    }
+
+    /// Where this life is recorded.
+    pub(crate) fn reel(&self) -> Reel {
+        self.reel.clone()
     }
 }
 
 impl Store for NodeStore {
     fn commit(&self, batch: WriteBatch) -> Commit {
+        // What is recorded of a life reaches as far as its store: a tab that is closed loses neither or both.
+        self.reel.keep();
         let life = batch.incarnation().0;
         let row = |write: &phaselab_core::store::Write| {
             let mut key = vec![write.table.0];
@@ -194,7 +207,7 @@ impl Store for NodeStore {
             key: LIFE,
             expected: self.expected.get(),
         };
-        let written = self.database.write(Some(fence), &puts);
+        let written = self.database.write(Some(fence), &puts, Some(TAPE));
         let expected = self.expected.clone();
         Box::pin(async move {
             written.await?;
@@ -232,7 +245,7 @@ pub(crate) async fn open_chain(room: &str) -> Result<(Option<Vec<u8>>, SaveFn), 
             key: LIFE,
             expected: expected.get(),
         };
-        let written = database.write(Some(fence), &puts);
+        let written = database.write(Some(fence), &puts, None);
         let expected = expected.clone();
         Box::pin(async move {
             written.await?;
@@ -250,7 +263,7 @@ async fn read_life(database: &Database) -> Result<Option<u32>, String> {
         .map(|life| life as u32))
 }
 
-fn node_database(room: &str, node: u16) -> String {
+pub(super) fn node_database(room: &str, node: u16) -> String {
     database_name(room, &format!("node-{node}"))
 }
 

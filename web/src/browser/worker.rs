@@ -15,18 +15,21 @@ use phaselab_core::types::NodeId;
 use phaselab_core::view::ViewScope;
 use phaselab_wasm::live::chain::Chain;
 use phaselab_wasm::live::clock::Clock;
+use phaselab_wasm::live::faults::FaultFrame;
 use phaselab_wasm::live::gateway::Uplink;
 use phaselab_wasm::live::host::Host;
 use phaselab_wasm::live::keeper::Keeper;
 use phaselab_wasm::live::node::{LiveNode, Observer};
 use phaselab_wasm::live::room::decode_genesis;
 use phaselab_wasm::live::store::StoreError;
-use phaselab_wasm::live::wire::{Channel, bytes_from_js, field, object};
+use phaselab_wasm::live::wire::{Channel, FRAME_BYTES_MAX, bytes_from_js, field, object};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::DedicatedWorkerGlobalScope;
 
+use super::idb::{Clash, on_clash};
 use super::random_bytes;
+use super::reels::Reel;
 use super::stores::{NodeStore, open_chain};
 use crate::live::watch::{NodeReport, WatchFrame, WatchedEvent};
 use crate::scene::NodePicture;
@@ -35,6 +38,9 @@ mod seat;
 
 /// Reports come at least this often, in milliseconds.
 const REPORT_EVERY_MS: u32 = 500;
+
+/// A thread whose reports are further apart than this stood still: its tab was frozen, or the machine slept.
+const SLEPT_MS_MIN: f64 = 3_000.0;
 
 /// What happens within this time goes into one report, in milliseconds.
 const REPORT_AFTER_MS: u32 = 20;
@@ -47,6 +53,11 @@ const GENESIS_BYTES_MAX: usize = 1 << 20;
 
 /// Runs what the page asks for. Called once per worker.
 pub(crate) fn obey(order: JsValue) {
+    on_clash(|clash| match clash {
+        // Nothing can be written any more: the node stops before it says what it could not keep.
+        Clash::Newer => tell_page("stopped", clash.text()),
+        Clash::Older | Clash::Over => tell_page("waits", clash.text()),
+    });
     spawn_local(async move {
         if let Err(why) = run(&order).await {
             tell_page("stopped", &why);
@@ -69,14 +80,24 @@ async fn run(order: &JsValue) -> Result<(), String> {
     let genesis = bytes_from_js(&field(order, "genesis"), GENESIS_BYTES_MAX)
         .ok_or("the order has no genesis")?;
     let (genesis, _) = decode_genesis(&genesis)?;
-    let clock = Clock::since(field(order, "createdMs").as_f64().unwrap_or_default() as u64);
+    let created_ms = field(order, "createdMs").as_f64().unwrap_or_default() as u64;
+    let clock = Clock::since(created_ms);
     match text("role")?.as_str() {
         "node" => {
             let node = field(order, "node").as_f64().unwrap_or_default() as u16;
             let (secret, rows, store) = NodeStore::open(&room, node).await?;
-            let mut host = Host::open(&genesis, NodeId(node), &secret, &rows, random_bytes())
+            let (reel, id) = (store.reel(), NodeId(node));
+            let recorded = Some((reel.tape(), created_ms));
+            let mut host = Host::open(&genesis, id, &secret, &rows, random_bytes(), recorded)
                 .map_err(|error| error.to_string())?;
             host.replica_mut().set_level(Level::Full);
+            let faults = bytes_from_js(&field(order, "faults"), FRAME_BYTES_MAX);
+            let nodes = genesis.members.len() as u16;
+            if let Some(FaultFrame::State(faults)) =
+                faults.and_then(|bytes| FaultFrame::from_bytes(&bytes, nodes))
+            {
+                host.broken_mut().faults = faults;
+            }
             let reporter = Reporter::start(&room, text("tab")?, None)?;
             let node = LiveNode::start(
                 &room,
@@ -87,7 +108,7 @@ async fn run(order: &JsValue) -> Result<(), String> {
                 reporter.clone(),
                 None,
             )?;
-            reporter.follow(node);
+            reporter.follow(node, reel);
         }
         "chain" => {
             let (saved, save) = open_chain(&room).await?;
@@ -131,6 +152,7 @@ struct Reporter {
     watch: RefCell<Option<Channel>>,
     /// In a hybrid cluster observers are behind the gateway as well.
     uplink: Option<Uplink>,
+    reel: RefCell<Option<Reel>>,
     events: RefCell<VecDeque<WatchedEvent>>,
     sequence: Cell<u64>,
     soon: RefCell<Option<Timeout>>,
@@ -144,6 +166,7 @@ impl Reporter {
             node: RefCell::default(),
             watch: RefCell::default(),
             uplink,
+            reel: RefCell::default(),
             events: RefCell::default(),
             sequence: Cell::new(0),
             soon: RefCell::default(),
@@ -153,6 +176,7 @@ impl Reporter {
         let watch = Channel::open(room, Some("watch"), move |data| {
             let is_hello = matches!(frame_from_js(&data), Some(WatchFrame::Hello));
             if let Some(reporter) = this.upgrade().filter(|_| is_hello) {
+                reporter.keep();
                 reporter.report();
             }
         })?;
@@ -160,13 +184,31 @@ impl Reporter {
         Ok(reporter)
     }
 
-    /// Reports regularly from now on.
-    fn follow(self: &Rc<Self>, node: LiveNode) {
+    /// Reports regularly from now on, and sees to it that what is recorded is kept.
+    fn follow(self: &Rc<Self>, node: LiveNode, reel: Reel) {
         *self.node.borrow_mut() = Some(node);
+        *self.reel.borrow_mut() = Some(reel);
         self.report();
         let reporter = self.clone();
+        let last_ms = Cell::new(js_sys::Date::now());
         // It runs for as long as its worker does.
-        Interval::new(REPORT_EVERY_MS, move || reporter.report()).forget();
+        Interval::new(REPORT_EVERY_MS, move || {
+            // By the time of day: other clocks stand still with the machine.
+            let now_ms = js_sys::Date::now();
+            let passed_ms = now_ms - last_ms.replace(now_ms);
+            if passed_ms > SLEPT_MS_MIN {
+                tell_page_of("slept", &[("ms", &passed_ms.into())]);
+            }
+            reporter.keep();
+            reporter.report();
+        })
+        .forget();
+    }
+
+    fn keep(&self) {
+        if let Some(reel) = self.reel.borrow().as_ref() {
+            reel.keep();
+        }
     }
 
     fn report_soon(&self) {

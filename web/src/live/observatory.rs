@@ -125,6 +125,11 @@ impl Observatory {
         self.seen.get(&node).map(|seen| &seen.report)
     }
 
+    /// When a node was last heard.
+    pub fn heard_ms(&self, node: u16) -> Option<f64> {
+        self.seen.get(&node).map(|seen| seen.heard_ms)
+    }
+
     /// How a node's badge is drawn.
     pub fn standing(&self, node: u16, now_ms: f64) -> Standing {
         match self.seen.get(&node) {
@@ -244,7 +249,8 @@ impl Observatory {
         }
         self.last_us = self.last_us.max(report.at_us);
         for (index, event) in report.events.iter().enumerate() {
-            self.fly(node, event, now_ms);
+            // A report brings several messages at once: none stands for another.
+            self.fly(node, event, now_ms + index as f64 / 1e3);
             self.note(
                 format!("{node}-{}-{}-{index}", report.life, report.sequence),
                 node,
@@ -383,6 +389,12 @@ impl Observatory {
             id,
             standing: self.standing(id, now_ms),
             place: seen.map_or_else(String::new, |seen| tab_name(&seen.report.tab)),
+            group: 0,
+            // What it says of itself; the judges of a room say if it was more.
+            signed: seen
+                .and_then(|seen| seen.report.picture.instance(focus?)?.signed)
+                .into_iter()
+                .collect(),
             picture: seen
                 .map(|seen| seen.report.picture.clone())
                 .unwrap_or_default(),

@@ -3,12 +3,14 @@
 use phaselab_core::gateway::Placed;
 use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::types::{ClientId, InstanceId};
+use phaselab_wasm::live::faults::RoomFaults;
 
 use super::observatory::Observatory;
 use super::placement::Placement;
+use super::sleep::Sleep;
 use super::submissions::Submissions;
 use crate::few::{FewMap, insert_sorted};
-use crate::scene::Scene;
+use crate::scene::{Scene, Standing};
 
 /// A node that this tab runs, or ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,19 @@ pub enum Notice {
     Alone,
     /// Something failed.
     Failed(String),
+}
+
+/// What can be done with a node's thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// It runs: it can be crashed.
+    Crash,
+    /// It was crashed by hand, here or in another tab.
+    TakeBack,
+    /// Its thread, which is this tab's, failed or went silent.
+    StartAgain,
+    /// Nothing, from here.
+    None,
 }
 
 /// This tab's seat in a hybrid cluster.
@@ -74,8 +89,16 @@ pub struct RoomState {
     pub has_chain: bool,
     /// What there is to say.
     pub notice: Notice,
+    /// What is broken on purpose.
+    pub faults: RoomFaults,
+    /// The last time that this tab stood still, while that is worth telling.
+    pub sleep: Option<Sleep>,
+    /// What another version of this page makes necessary; empty if nothing.
+    pub clash: &'static str,
     /// The selected node.
     pub selected: Option<u16>,
+    /// The selected link, the smaller number first.
+    pub picked: Option<(u16, u16)>,
     /// The instance that a person chose.
     pub focus: Option<InstanceId>,
     me: String,
@@ -95,7 +118,11 @@ impl RoomState {
             seat: None,
             has_chain: false,
             notice: Notice::Shared,
+            faults: RoomFaults::default(),
+            sleep: None,
+            clash: "",
             selected: None,
+            picked: None,
             focus: None,
             tabs: vec![me.clone()],
             me,
@@ -155,8 +182,67 @@ impl RoomState {
 
     /// Everything on the stage.
     pub fn scene(&self, now_ms: f64) -> Scene {
-        self.observatory
-            .scene(now_ms, self.focus, self.selected, &|tab| self.tab_name(tab))
+        let tab_name = |tab: &str| self.tab_name(tab);
+        let mut scene = self
+            .observatory
+            .scene(now_ms, self.focus, self.selected, &tab_name);
+        for node in &mut scene.nodes {
+            if self.faults.is_down(node.id) {
+                node.standing = Standing::Crashed;
+            } else if self.faults.is_paused(node.id) {
+                node.standing = Standing::Paused;
+            }
+        }
+        scene
+    }
+
+    /// What can be done with a node's thread from this tab.
+    pub fn remedy(&self, node: u16, now_ms: f64) -> Remedy {
+        if self.seat.as_ref().is_some_and(|seat| seat.you != node) {
+            return Remedy::None;
+        }
+        let is_silent = self.observatory.standing(node, now_ms) == Standing::Crashed;
+        match self.hosted.get(&node) {
+            _ if self.faults.is_down(node) => Remedy::TakeBack,
+            Some(Hosted::Stopped { .. }) => Remedy::StartAgain,
+            // It should run, and nobody hears it.
+            Some(Hosted::Running) if is_silent => Remedy::StartAgain,
+            None if is_silent => Remedy::None,
+            _ => Remedy::Crash,
+        }
+    }
+
+    /// Selects a node, or nothing.
+    pub fn select(&mut self, node: Option<u16>) {
+        self.selected = node.filter(|node| *node <= self.nodes);
+        self.picked = None;
+    }
+
+    /// Selects a link.
+    pub fn pick(&mut self, a: u16, b: u16) {
+        self.selected = None;
+        self.picked = Some((a.min(b), a.max(b)));
+    }
+
+    /// Whether this tab can break a link: in a hybrid cluster only those of its own node.
+    pub fn can_break(&self, a: u16, b: u16) -> bool {
+        self.seat
+            .as_ref()
+            .is_none_or(|seat| seat.you == a || seat.you == b)
+    }
+
+    /// Whether this tab can cut all links of a node: in a hybrid cluster only those of its own.
+    pub fn can_cut_off(&self, node: u16) -> bool {
+        self.nodes > 1 && self.seat.as_ref().is_none_or(|seat| seat.you == node)
+    }
+
+    /// Looks at what passes with time.
+    pub fn look(&mut self, now_ms: f64) {
+        if let Some(sleep) = &mut self.sleep
+            && !sleep.look(&self.observatory, self.nodes, now_ms)
+        {
+            self.sleep = None;
+        }
     }
 }
 
@@ -167,6 +253,8 @@ pub fn tab_id(now_ms: u64, random: u16) -> String {
 
 #[cfg(test)]
 mod tests {
+    use phaselab_core::types::NodeId;
+
     use super::*;
 
     #[test]
@@ -191,7 +279,8 @@ mod tests {
         room.sit(Seat::new(4));
         assert_eq!(room.near(), Some(4));
         assert_eq!(room.tab_name("terminal"), "terminal");
-        let request = crate::picture::two_phase::request("rent", 25);
+        let request =
+            crate::picture::request(phaselab_core::protocol::ProtocolKind::TwoPhase, "rent", 25);
         let start = phaselab_core::types::Time::ZERO;
         room.submissions.submit(start, request, None);
         for second in [0, 2, 4] {
@@ -199,6 +288,49 @@ mod tests {
             let asked = room.submissions.poll(now).map(|(node, ..)| node.0);
             assert_eq!(asked, Ok(4), "also when it is silent");
         }
+    }
+
+    #[test]
+    fn what_is_broken_by_hand_is_drawn_whoever_runs_the_node() {
+        let mut room = RoomState::new(ProtocolKind::TwoPhase, 3, tab_id(1, 1), ClientId(1));
+        room.faults.down = vec![NodeId(2)];
+        room.faults.paused = vec![NodeId(3)];
+        let standings: Vec<Standing> = room
+            .scene(0.0)
+            .nodes
+            .iter()
+            .map(|node| node.standing)
+            .collect();
+        let expected = [Standing::Unheard, Standing::Crashed, Standing::Paused];
+        assert_eq!(standings, expected);
+    }
+
+    #[test]
+    fn a_thread_can_be_helped_where_it_runs_and_what_was_done_by_hand_anywhere() {
+        let mut room = RoomState::new(ProtocolKind::TwoPhase, 4, tab_id(1, 1), ClientId(1));
+        room.hosted.insert(1, Hosted::Running);
+        room.hosted.insert(
+            2,
+            Hosted::Stopped {
+                why: "the store failed".to_owned(),
+            },
+        );
+        room.faults.down = vec![NodeId(3)];
+        let remedies = |room: &RoomState| [1, 2, 3, 4].map(|node| room.remedy(node, 0.0));
+        let all = [
+            Remedy::Crash,
+            Remedy::StartAgain,
+            Remedy::TakeBack,
+            Remedy::Crash,
+        ];
+        assert_eq!(remedies(&room), all);
+        room.sit(Seat::new(1));
+        let own = [Remedy::Crash, Remedy::None, Remedy::None, Remedy::None];
+        assert_eq!(
+            remedies(&room),
+            own,
+            "another member's threads are elsewhere"
+        );
     }
 
     #[test]

@@ -156,7 +156,15 @@ impl Submissions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::picture::two_phase::request;
+    use crate::picture;
+
+    fn request(name: &str, amount: u64) -> Vec<u8> {
+        picture::request(
+            phaselab_core::protocol::ProtocolKind::TwoPhase,
+            name,
+            amount,
+        )
+    }
 
     fn submissions() -> Submissions {
         Submissions::new(ProtocolKind::TwoPhase, ClientId(5), 3)

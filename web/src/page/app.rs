@@ -1,11 +1,11 @@
-//! The root: which mode the address asks for. Simulated runs and live rooms are two programs, so that a first visit loads
-//! one of them; the address of the other's mode loads the page anew, and `index.html` chooses.
+//! The root: which mode the address asks for. Simulated runs, the museum and live rooms are programs of their own, so that a
+//! first visit loads one of them; the address of another's mode loads the page anew, and `index.html` chooses.
 
 use yew::prelude::*;
 
 #[cfg(feature = "live")]
 use super::live::Live;
-#[cfg(feature = "simulate")]
+#[cfg(feature = "museum")]
 use super::museum::Museum;
 #[cfg(feature = "simulate")]
 use super::simulate::Simulate;
@@ -54,13 +54,15 @@ impl Component for App {
             Route::Join(invite) => {
                 html! { <Live key={self.route.to_hash()} seat={Some(*invite)} /> }
             }
-            #[cfg(feature = "simulate")]
+            #[cfg(feature = "museum")]
             Route::Museum { exhibit } => html! { <Museum exhibit={exhibit.clone()} /> },
             #[cfg(feature = "simulate")]
             Route::Simulate { scenario, seed } => {
                 html! { <Simulate scenario={scenario.clone()} seed={*seed} autoplay={self.autoplay} /> }
             }
-            #[cfg(not(all(feature = "simulate", feature = "live")))]
+            #[cfg(feature = "simulate")]
+            Route::Run(token) => html! { <Simulate shared={token.clone()} /> },
+            #[cfg(not(all(feature = "simulate", feature = "museum", feature = "live")))]
             _ => Html::default(),
         }
     }

@@ -21,15 +21,34 @@ const GLYPH_PX: usize = 12;
 
 /// Draws the lanes, and under them the protocol's own picture.
 pub(super) fn lanes(scene: &Scene, picture: &dyn Picture, act: &Callback<StageAct>) -> Html {
+    framed(scene, picture, html! {}, body(scene, picture, act), act)
+}
+
+/// Draws a picture over time: `bar` chooses which, `body` is it.
+pub(super) fn framed(
+    scene: &Scene,
+    picture: &dyn Picture,
+    bar: Html,
+    body: Html,
+    act: &Callback<StageAct>,
+) -> Html {
     html! {
-        <section class="picture" aria-label="Phases over time">
+        <section class="picture" aria-label="Over time">
+            { bar }
             { topics(scene, act) }
-            <div class="lanes" data-testid="lanes">
-                { for scene.nodes.iter().map(|node| lane(scene, node, picture, act)) }
-                { axis(scene) }
-            </div>
+            { body }
             { picture.table(scene) }
         </section>
+    }
+}
+
+/// The lanes alone.
+pub(super) fn body(scene: &Scene, picture: &dyn Picture, act: &Callback<StageAct>) -> Html {
+    html! {
+        <div class="lanes" data-testid="lanes">
+            { for scene.nodes.iter().map(|node| lane(scene, node, picture, act)) }
+            { axis(scene) }
+        </div>
     }
 }
 
@@ -55,11 +74,6 @@ fn topics(scene: &Scene, act: &Callback<StageAct>) -> Html {
 
 fn lane(scene: &Scene, node: &NodeScene, picture: &dyn Picture, act: &Callback<StageAct>) -> Html {
     let phase = scene.phase_name(scene.phase(node));
-    let is_selected = scene.selected == Some(node.id);
-    let select = {
-        let (act, target) = (act.clone(), (!is_selected).then_some(node.id));
-        Callback::from(move |_: MouseEvent| act.emit(StageAct::Select(target)))
-    };
     let instance = scene.focused(node);
     let meters = scene.spec.meters.iter().enumerate().map(|(kind, spec)| {
         let shown = instance.and_then(|instance| {
@@ -70,16 +84,10 @@ fn lane(scene: &Scene, node: &NodeScene, picture: &dyn Picture, act: &Callback<S
         });
         meter(scene, node.id, spec.name, shown)
     });
-    let label = scene.stands_for(node).and_then(|value| scene.label(value));
     html! {
         <div class="lane" data-testid={format!("lane-{}", node.id)} data-node={node.id.to_string()} data-phase={phase}
             data-standing={standing_class(node.standing)}>
-            <button type="button" class={classes!("lane-badge", standing_class(node.standing))} onclick={select}
-                aria-pressed={is_selected.to_string()}>
-                <span class="lane-number">{ format!("Node {}", node.id) }</span>
-                <span class="lane-place">{ node.standing.short_word().unwrap_or(&node.place) }</span>
-                { chip(label) }
-            </button>
+            { badge(scene, node, act) }
             <div class="track">
                 <div class="ribbon">
                     { for node.ribbon.iter().filter_map(|span| stretch(scene, span, picture)) }
@@ -98,7 +106,26 @@ fn lane(scene: &Scene, node: &NodeScene, picture: &dyn Picture, act: &Callback<S
     }
 }
 
-fn cursor(scene: &Scene) -> Html {
+/// The node's badge, which selects it.
+pub(super) fn badge(scene: &Scene, node: &NodeScene, act: &Callback<StageAct>) -> Html {
+    let is_selected = scene.selected == Some(node.id);
+    let select = {
+        let (act, target) = (act.clone(), (!is_selected).then_some(node.id));
+        Callback::from(move |_: MouseEvent| act.emit(StageAct::Select(target)))
+    };
+    let label = scene.stands_for(node).and_then(|value| scene.label(value));
+    html! {
+        <button type="button" class={classes!("lane-badge", standing_class(node.standing))} onclick={select}
+            aria-pressed={is_selected.to_string()}>
+            <span class="lane-number">{ format!("Node {}", node.id) }</span>
+            <span class="lane-place">{ node.standing.short_word().unwrap_or(&node.place) }</span>
+            { chip(label) }
+        </button>
+    }
+}
+
+/// Where the cursor stands.
+pub(super) fn cursor(scene: &Scene) -> Html {
     html! { <span class="cursor" style={format!("left:{}", percent(scene.axis.cursor()))}></span> }
 }
 
@@ -132,7 +159,7 @@ fn stretch(scene: &Scene, span: &Span, picture: &dyn Picture) -> Option<Html> {
     let class = if span.down {
         "tone-down"
     } else {
-        picture.tone(span.phase).class()
+        picture.tone(scene.spec, span.phase).class()
     };
     let style = format!("left:{};width:{}", percent(left), percent(right - left));
     Some(html! {
@@ -177,7 +204,8 @@ fn glyph(scene: &Scene, mark: &Mark, before: &[Mark]) -> Option<Html> {
     })
 }
 
-fn axis(scene: &Scene) -> Html {
+/// The times beneath.
+pub(super) fn axis(scene: &Scene) -> Html {
     let ticks = scene.axis.ticks(TICKS_APART).into_iter().map(|(ms, x)| {
         html! { <span class="tick" style={format!("left:{}", percent(x))}>{ short_time(ms) }</span> }
     });

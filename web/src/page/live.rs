@@ -9,18 +9,24 @@ use web_sys::{HtmlElement, HtmlInputElement};
 use yew::prelude::*;
 
 use super::StageAct;
-use super::live_nodes::{NodeAct, controls, nodes};
+use super::live_faults::{self, NodeAct};
+use super::live_nodes::{controls, nodes};
+use super::live_parts::{about, badge, next_name, notice, places, submission, wall_time};
 use super::live_seat;
 use super::{events, inspector, lanes, top, topology};
 use crate::browser::frames::Frames;
+use crate::browser::handover::Kept;
+use crate::browser::idb::{Clash, on_clash};
 use crate::browser::keys::Keys;
 use crate::browser::room::{RoomHandle, Waiting};
 use crate::browser::{page_time_ms, query_parameter, wants_little_motion};
-use crate::live::room_state::{Notice, RoomState};
-use crate::live::submissions::Submission;
+use crate::keymap::{LIVE, Meaning};
+use crate::live::deeds::{LinkState, link_state};
+use crate::look::LookAct;
 use crate::picture;
 use crate::route::room_name;
 use crate::session::EventLine;
+use crate::session::Picked;
 
 /// Nodes of a new room, unless the address says otherwise.
 const NODES: u16 = 3;
@@ -47,6 +53,23 @@ pub(super) enum Msg {
     Name(String),
     Amount(String),
     Submit,
+    Clash(Clash),
+    /// Asks for what was recorded.
+    Record(Wanted),
+    Recorded(Wanted, Result<Vec<u8>, String>),
+    /// A key: crashes or restarts the selected node.
+    Crash,
+    /// A key: cuts off the selected node, or reconnects it.
+    Cut,
+}
+
+/// What for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// A file.
+    File,
+    /// To play it in another tab.
+    Replay,
 }
 
 pub(super) struct Live {
@@ -56,6 +79,9 @@ pub(super) struct Live {
     _keys: Keys,
     show_all: bool,
     refusal: String,
+    /// Before there is a room: what another version of this page makes necessary.
+    clash: Clash,
+    recording: Option<Result<Kept, String>>,
     name: String,
     amount: String,
     list: NodeRef,
@@ -88,6 +114,8 @@ impl Component for Live {
                 RoomHandle::join(&room, ProtocolKind::TwoPhase, nodes, news).await,
             ));
         });
+        let clashes = ctx.link().clone();
+        on_clash(move |clash| clashes.send_message(Msg::Clash(clash)));
         let frame = ctx.link().clone();
         let key = ctx.link().clone();
         Live {
@@ -95,12 +123,17 @@ impl Component for Live {
             room: None,
             frames: Frames::new(move |_| frame.send_message(Msg::Frame)),
             _keys: Keys::listen(move |pressed| {
-                let act = StageAct::of_key(&pressed);
-                act.inspect(|act| key.send_message(Msg::Stage(act.clone())))
-                    .is_some()
+                let meant = match pressed.meaning(LIVE) {
+                    Some(Meaning::Crash) => Some(Msg::Crash),
+                    Some(Meaning::Cut) => Some(Msg::Cut),
+                    meaning => meaning.and_then(StageAct::of).map(Msg::Stage),
+                };
+                meant.map(|msg| key.send_message(msg)).is_some()
             }),
             show_all: false,
             refusal: String::new(),
+            clash: Clash::Over,
+            recording: None,
             name: "withdraw-1".to_owned(),
             amount: "25".to_owned(),
             list: NodeRef::default(),
@@ -108,7 +141,7 @@ impl Component for Live {
         }
     }
 
-    fn update(&mut self, _ctx: &Context<Self>, msg: Msg) -> bool {
+    fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
         match msg {
             Msg::Joined(room) => {
                 self.room = Some(room);
@@ -117,6 +150,13 @@ impl Component for Live {
             Msg::Waits(waiting) => {
                 self.waiting = Some(waiting);
                 return self.room.is_none();
+            }
+            Msg::Clash(clash) => {
+                self.clash = clash;
+                if let Some(Ok(room)) = &self.room {
+                    room.change(|state| state.clash = clash.text());
+                }
+                return true;
             }
             _ => {}
         }
@@ -135,19 +175,56 @@ impl Component for Live {
                 }
             }
             Msg::Stage(StageAct::Select(node)) => {
-                room.change(|state| state.selected = node.filter(|node| *node <= state.nodes));
+                room.change(|state| state.select(node));
             }
             Msg::Stage(StageAct::Focus(instance)) => {
                 room.change(|state| state.focus = Some(instance))
             }
-            Msg::Stage(StageAct::SeekAfter(_) | StageAct::Why(_)) => return false,
-            Msg::Node(NodeAct::Crash(node)) => room.crash(node),
-            Msg::Node(NodeAct::Restart(node)) => room.restart(node),
+            Msg::Stage(StageAct::Pick(Picked::Link(a, b))) => {
+                room.change(|state| state.pick(a, b));
+            }
+            Msg::Stage(StageAct::SeekAfter(_) | StageAct::Why(_) | StageAct::Pick(_)) => {
+                return false;
+            }
+            Msg::Node(act) => self.on_node(act),
+            Msg::Crash => {
+                let found = room.with(|state| {
+                    let node = state.selected?;
+                    live_faults::crash_or_restart(state, node, page_time_ms())
+                });
+                found.into_iter().for_each(|(_, act)| self.on_node(act));
+            }
+            Msg::Cut => {
+                let deed = room.with(live_faults::cut_or_join);
+                deed.into_iter()
+                    .for_each(|deed| self.on_node(NodeAct::Deed(deed)));
+            }
+            Msg::Record(wanted) => {
+                let (link, recording) = (ctx.link().clone(), room.recording());
+                spawn_local(
+                    async move { link.send_message(Msg::Recorded(wanted, recording.await)) },
+                );
+                return false;
+            }
+            Msg::Recorded(wanted, recorded) => {
+                let kept = recorded.and_then(|bytes| match bytes.is_empty() {
+                    true => Err("Nothing is recorded yet.".to_owned()),
+                    false => Kept::new(&bytes),
+                });
+                if let Ok(kept) = &kept {
+                    match wanted {
+                        Wanted::File => kept.save(&format!("{}.rec", room.name())),
+                        // Where the browser wants a click for it, there is a link.
+                        Wanted::Replay => drop(kept.replay()),
+                    }
+                }
+                self.recording = Some(kept);
+            }
             Msg::ShowAll(all) => self.show_all = all,
             Msg::Name(name) => self.name = name,
             Msg::Amount(amount) => self.amount = amount,
             Msg::Submit => self.on_submit(),
-            Msg::Joined(_) | Msg::Waits(_) => {}
+            Msg::Joined(_) | Msg::Waits(_) | Msg::Clash(_) => {}
         }
         true
     }
@@ -166,7 +243,12 @@ impl Component for Live {
                 <p class="alarm" role="alert" data-testid="no-room">{ format!("No room here: {why}") }</p>
             }),
             None if self.waiting.is_some() => waiting(live_seat::lobby(self.waiting.as_ref())),
-            None => waiting(html! { <p class="empty" role="status">{ "Joining the room." }</p> }),
+            None if self.clash == Clash::Over => {
+                waiting(html! { <p class="empty" role="status">{ "Joining the room." }</p> })
+            }
+            None => waiting(html! {
+                <p class="warning" role="status" data-testid="clash">{ self.clash.text() }</p>
+            }),
         }
     }
 }
@@ -174,7 +256,7 @@ impl Component for Live {
 fn waiting(content: Html) -> Html {
     html! {
         <div class="page live" data-testid="live">
-            { top::top(top::Mode::Live, html! {}, "Live", html! {}) }
+            { top::top(top::Mode::Live, html! {}, "Live", html! {}, None) }
             <main class="stage">{ content }</main>
         </div>
     }
@@ -193,6 +275,14 @@ impl Live {
         }
     }
 
+    fn on_node(&mut self, act: NodeAct) {
+        let Some(Ok(room)) = &self.room else { return };
+        match act {
+            NodeAct::Deed(deed) => self.refusal = room.commit(deed).err().unwrap_or_default(),
+            NodeAct::StartAgain(node) => room.start_again(node),
+        }
+    }
+
     fn room_view(&self, ctx: &Context<Self>, room: &RoomHandle) -> Html {
         let link = ctx.link();
         let stage = link.callback(Msg::Stage);
@@ -203,33 +293,51 @@ impl Live {
         room.with(|state| {
             let scene = state.scene(now);
             let lines = state.observatory.events(self.show_all, EVENTS_MAX);
+            let empty = "No events yet. Submit a payment.";
+            let listed = events::Listed::whole(&lines, self.show_all, empty);
+            let look = link.batch_callback(|act: LookAct| match act {
+                LookAct::ShowAll(all) => Some(Msg::ShowAll(all)),
+                // The list is short: all of it is drawn.
+                _ => None,
+            });
             let inspector = match scene.selected {
                 Some(id) => {
                     let told = state.observatory.events(false, EVENTS_MAX).into_iter().filter(|line| line.node == id);
                     let mut changes: Vec<EventLine> = told.collect();
                     changes.drain(..changes.len().saturating_sub(inspector::CHANGES_MAX));
-                    inspector::node(&scene, id, &changes, &time, controls(state, id, &act), false, &stage)
+                    inspector::node(&scene, id, &changes, &time, controls(state, id, now, &act), false, &stage)
                 }
-                None => about(room, state),
+                None if state.picked.is_some() => live_faults::picked(state, &act, &stage),
+                None => about(room, state, self.recording.as_ref(), &link.callback(Msg::Record)),
+            };
+            let hosts: Vec<String> = state.hosted.keys().map(u16::to_string).collect();
+            let hosts = hosts.join(" ");
+            let is_cut = |a, b| link_state(&state.faults, a, b) == LinkState::Cut;
+            let picking = topology::Picking {
+                with_messages: false,
+                picked: state.picked.map(|(a, b)| Picked::Link(a, b)),
+                is_cut: &is_cut,
             };
             let submitted = state.submissions.shown().map(|shown| submission(&scene, state, shown));
             html! {
                 <div class="page live" data-testid="live" data-room={room.name().to_owned()}
-                    data-tabs={state.tabs().to_string()} data-tab={state.me().to_owned()}>
-                    { top::top(top::Mode::Live, html! {}, &badge(state), self.skip()) }
+                    data-tabs={state.tabs().to_string()} data-tab={state.me().to_owned()}
+                    data-hosts={hosts}>
+                    { top::top(top::Mode::Live, html! {}, &badge(state), self.skip(),
+                        Some(state.kind.spec())) }
                     <div class="left">
                         <section class="story" aria-label="Room">
                             <h1>{ format!("{} signers in {}", state.nodes, places(state)) }</h1>
                             { notice(state, room) }
+                            { live_faults::told(state, &act) }
                             <ul class="submissions" aria-label="Submitted" aria-live="polite">{ for submitted }</ul>
                         </section>
-                        { events::events(&lines, self.show_all, "No events yet. Submit a payment.", &self.list, &time,
-                            &stage, &link.callback(Msg::ShowAll)) }
+                        { events::events(&listed, &self.list, &time, &stage, &look) }
                     </div>
                     <main class="stage">
-                        { topology::topology(&scene, now, wants_little_motion(), &stage) }
+                        { topology::topology(&scene, now, wants_little_motion(), Some(picking), &stage) }
                         { nodes(state, now, &scene, &act) }
-                        { lanes::lanes(&scene, picture::of(state.kind), &stage) }
+                        { lanes::lanes(&scene, picture::of(state.kind.spec()), &stage) }
                     </main>
                     { inspector }
                     { self.form(link) }
@@ -282,142 +390,5 @@ impl Live {
                 <p class="refusal" role="alert" data-testid="refusal">{ &self.refusal }</p>
             </footer>
         }
-    }
-}
-
-/// The time of day, with milliseconds.
-fn wall_time(ms: f64) -> String {
-    let date = js_sys::Date::new(&ms.into());
-    let (hours, minutes) = (date.get_hours(), date.get_minutes());
-    format!(
-        "{hours:02}:{minutes:02}:{:02}.{:03}",
-        date.get_seconds(),
-        date.get_milliseconds()
-    )
-}
-
-/// `rent-9` follows on `rent-8`.
-fn next_name(name: &str) -> String {
-    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    let number: u32 = name[stem.len()..].parse().unwrap_or(1);
-    let dash = if stem.ends_with('-') { "" } else { "-" };
-    format!("{stem}{dash}{}", number.saturating_add(1))
-}
-
-fn tabs(count: usize) -> String {
-    if count == 1 {
-        "one tab".to_owned()
-    } else {
-        format!("{count} tabs")
-    }
-}
-
-/// Where the nodes are.
-fn places(state: &RoomState) -> String {
-    match state.seat {
-        Some(_) => "browsers and terminals".to_owned(),
-        None => tabs(state.tabs()),
-    }
-}
-
-fn badge(state: &RoomState) -> String {
-    format!("Live · hardened · Ed25519 · {}", places(state))
-}
-
-fn notice(state: &RoomState, room: &RoomHandle) -> Html {
-    match (&state.seat, &state.notice) {
-        (Some(seat), Notice::Shared) => live_seat::notice(seat, state.nodes),
-        (_, Notice::Failed(why)) => html! { <p class="alarm" role="alert">{ why }</p> },
-        (_, Notice::Alone) => html! {
-            <p class="warning" role="status" data-testid="alone">
-                { "Tabs cannot share nodes at this address. Use localhost, https or the offline file." }
-            </p>
-        },
-        (None, Notice::Shared) => {
-            let address = format!("?room={}#live", room.name());
-            let invitation = if state.tabs() == 1 {
-                "Every node runs here. "
-            } else {
-                "Close a tab: its nodes move. "
-            };
-            html! {
-                <p class="invitation">
-                    { invitation }
-                    <a href={address} target="_blank" rel="opener" data-testid="second-tab">{ "Open another tab" }</a>
-                </p>
-            }
-        }
-    }
-}
-
-fn submission(scene: &crate::scene::Scene, state: &RoomState, shown: &Submission) -> Html {
-    let text = match &shown.reply {
-        _ if shown.gave_up => "nobody answered".to_owned(),
-        None => "asking".to_owned(),
-        Some(reply) => {
-            let letter = reply
-                .value
-                .and_then(|value| scene.label(value))
-                .map(|label| format!(" {}", label.letter));
-            let short = reply
-                .value
-                .map(|value| format!(" {}", value.short()))
-                .unwrap_or_default();
-            let took = shown
-                .took
-                .map(|took| format!(" in {} ms", took.as_ms()))
-                .unwrap_or_default();
-            format!(
-                "{}{}{short}{took}: {}",
-                reply.outcome,
-                letter.unwrap_or_default(),
-                reply.text
-            )
-        }
-    };
-    let outcome = shown.reply.as_ref().map_or("asking", |reply| reply.outcome);
-    let focus = state
-        .observatory
-        .topics()
-        .into_iter()
-        .find(|topic| topic.name == shown.name);
-    html! {
-        <li class="submission" data-testid="submission" data-name={shown.name.clone()} data-outcome={outcome}
-            data-instance={focus.map(|topic| topic.id.to_string())}>
-            <strong>{ &shown.name }</strong>{ " " }{ text }
-        </li>
-    }
-}
-
-/// What the inspector shows while no node is selected.
-fn about(room: &RoomHandle, state: &RoomState) -> Html {
-    if let Some(seat) = &state.seat {
-        return live_seat::about(seat, state);
-    }
-    let mine: Vec<String> = state.hosted.keys().map(u16::to_string).collect();
-    html! {
-        <aside class="inspector" aria-label="The room" data-testid="overview">
-            <p class="empty">{ "Select a node to inspect it." }</p>
-            <section>
-                <h3>{ "The room" }</h3>
-                <dl class="facts">
-                    <dt>{ "name" }</dt><dd><code>{ room.name().to_owned() }</code></dd>
-                    <dt>{ "tabs" }</dt><dd data-testid="tabs">{ state.tabs() }</dd>
-                    <dt>{ "nodes here" }</dt>
-                    <dd data-testid="nodes-here">{ if mine.is_empty() { "none".to_owned() } else { mine.join(" ") } }</dd>
-                    <dt>{ "at most" }</dt><dd>{ format!("{} per tab", state.placement.share()) }</dd>
-                    <dt>{ "chain" }</dt><dd>{ if state.has_chain { "runs here" } else { "runs in another tab" } }</dd>
-                </dl>
-            </section>
-            <section>
-                <h3>{ "What runs where" }</h3>
-                <p>{ "Each node is a thread of some tab of this browser and speaks to the others by signed packets. It \
-                    writes down its votes before it sends them, and finds them again wherever it starts next." }</p>
-            </section>
-            <section>
-                <h3>{ "Fault model" }</h3>
-                <p>{ state.kind.spec().fault_model }</p>
-            </section>
-        </aside>
     }
 }

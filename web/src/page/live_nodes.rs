@@ -2,16 +2,10 @@
 
 use yew::prelude::*;
 
+use super::live_faults::{self, NodeAct};
 use super::topology::standing_class;
-use crate::live::room_state::{Hosted, RoomState};
+use crate::live::room_state::RoomState;
 use crate::scene::{Scene, Standing};
-
-/// What a person does with a node of this tab.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum NodeAct {
-    Crash(u16),
-    Restart(u16),
-}
 
 /// One card per node.
 pub(super) fn nodes(
@@ -22,7 +16,7 @@ pub(super) fn nodes(
 ) -> Html {
     let cards = scene.nodes.iter().map(|node| {
         let report = state.observatory.report(node.id);
-        let standing = state.observatory.standing(node.id, now_ms);
+        let standing = node.standing;
         let phase = scene.phase_name(scene.phase(node));
         let word = standing.word().unwrap_or(phase);
         let (refused, peers) = report.map_or((0, 0), |report| (report.refused, report.peers));
@@ -40,7 +34,7 @@ pub(super) fn nodes(
                     { format!("{place} · {peers} peers · ") }
                     <span data-testid={format!("refused-{}", node.id)}>{ format!("refused {refused}") }</span>
                 </span>
-                { button(state, node.id, act) }
+                { live_faults::button(state, node.id, now_ms, act) }
             </li>
         }
     });
@@ -48,10 +42,11 @@ pub(super) fn nodes(
 }
 
 /// What the inspector adds in a room.
-pub(super) fn controls(state: &RoomState, node: u16, act: &Callback<NodeAct>) -> Html {
+pub(super) fn controls(state: &RoomState, node: u16, now_ms: f64, act: &Callback<NodeAct>) -> Html {
     let report = state.observatory.report(node);
     let why = state.observatory.crash_reason(node);
     html! {
+        <>
         <section>
             <h3>{ "Thread" }</h3>
             <dl class="facts">
@@ -61,23 +56,9 @@ pub(super) fn controls(state: &RoomState, node: u16, act: &Callback<NodeAct>) ->
                 <dt>{ "refused" }</dt><dd>{ report.map_or(0, |report| report.refused) }</dd>
             </dl>
             { for why.map(|why| html! { <p class="warning">{ why }</p> }) }
-            { button(state, node, act) }
         </section>
-    }
-}
-
-/// Only the tab that runs a node can crash it.
-fn button(state: &RoomState, node: u16, act: &Callback<NodeAct>) -> Html {
-    let (word, what) = match state.hosted.get(&node) {
-        None => return html! {},
-        Some(Hosted::Running) => ("Crash", NodeAct::Crash(node)),
-        Some(Hosted::Stopped { .. }) => ("Restart", NodeAct::Restart(node)),
-    };
-    let act = act.clone();
-    let onclick = Callback::from(move |_: MouseEvent| act.emit(what));
-    html! {
-        <button type="button" class="small" {onclick} aria-label={format!("{word} node {node}")}
-            data-testid={format!("{}-{node}", word.to_ascii_lowercase())}>{ word }</button>
+        { live_faults::controls(state, node, now_ms, act) }
+        </>
     }
 }
 
@@ -87,5 +68,6 @@ fn standing_name(standing: Standing) -> &'static str {
         Standing::Crashed => "crashed",
         Standing::Byzantine => "byzantine",
         Standing::Unheard => "unheard",
+        Standing::Paused => "paused",
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn notice(seat: &Seat, nodes: u16) -> Html {
 }
 
 /// What the inspector shows while no node is selected.
-pub(super) fn about(seat: &Seat, state: &RoomState) -> Html {
+pub(super) fn about(seat: &Seat, state: &RoomState, recorded: Html) -> Html {
     let online = seat.online.iter().flatten();
     html! {
         <aside class="inspector" aria-label="The cluster" data-testid="overview">
@@ -63,6 +63,7 @@ pub(super) fn about(seat: &Seat, state: &RoomState) -> Html {
                 <h3>{ "Connected" }</h3>
                 <ul>{ for online.map(|placed| html! { <li>{ member(placed, seat.you) }</li> }) }</ul>
             </section>
+            { recorded }
             <section>
                 <h3>{ "The gateway" }</h3>
                 <p>{ "Every packet is sealed by its sender. The gateway passes packets on: it can delay them, and never \

@@ -21,6 +21,21 @@ pub(super) fn meter(scene: &Scene, node: u16, name: &str, meter: Option<&MeterPi
     }
 }
 
+/// A meter as an example: one vote of three is counted, and two are needed.
+pub(super) fn sample() -> Html {
+    let segment = |x: &'static str, class: &'static str| {
+        html! { <g class={classes!("segment", class)}><rect {x} y="0.75" width="18.5" height="10.5" rx="1.5" /></g> }
+    };
+    html! {
+        <svg class="meter-track" viewBox="0 -2 60 16" width="60" height="16" aria-hidden="true" focusable="false">
+            { segment("0.75", "value-a") }
+            { segment("20.75", "awaiting") }
+            { segment("40.75", "awaiting") }
+            <line class="threshold" x1="40" x2="40" y1="-2" y2="14" />
+        </svg>
+    }
+}
+
 fn track(scene: &Scene, meter: &MeterPicture) -> Html {
     let total = meter.total.max(1) as f64;
     let mut place = 0.0;

@@ -9,20 +9,19 @@ use super::check::{self, Check};
 use super::lanes;
 use super::parts::{fixed, short_time, time};
 use super::top::{self, Mode};
-use super::transport::{Clock, TransportAct, bar};
+use super::transport::{Clock, bar};
 use crate::browser::checker::{Answer, Asked};
 use crate::browser::frames::Frames;
 use crate::browser::keys::Keys;
 use crate::browser::page_time_ms;
+use crate::keymap::{MUSEUM, Meaning};
 use crate::picture;
+use crate::playing::{FrameClock, Plays, TransportAct};
 use crate::session::Session;
 use crate::split::{Promise, Split};
 
 /// Work per frame, in milliseconds: what is left of 16 draws two runs.
 const WORK_MS: f64 = 7.0;
-
-/// A frame that took longer, as after the page was hidden, counts as this much.
-const FRAME_MS_MAX: f64 = 100.0;
 
 #[derive(PartialEq, Properties)]
 pub(super) struct Props {
@@ -72,7 +71,7 @@ pub(super) struct Museum {
     thread: Option<Asked>,
     frames: Frames,
     _keys: Keys,
-    last_frame_ms: Option<f64>,
+    clock: FrameClock,
     play: NodeRef,
 }
 
@@ -95,14 +94,16 @@ impl Component for Museum {
             thread: thread.ok(),
             frames: Frames::new(move |ms| frame.send_message(Msg::Frame(ms))),
             _keys: Keys::listen(move |key| {
-                let msg = TransportAct::of_key(&key)
-                    .map(Msg::Transport)
-                    .or_else(|| StageAct::of_key(&key).map(Msg::Stage));
+                let msg = match key.meaning(MUSEUM) {
+                    Some(Meaning::Transport(act)) => Some(Msg::Transport(act)),
+                    Some(meaning) => StageAct::of(meaning).map(Msg::Stage),
+                    None => None,
+                };
                 let is_meant = msg.is_some();
                 msg.into_iter().for_each(|msg| keys.send_message(msg));
                 is_meant
             }),
-            last_frame_ms: None,
+            clock: FrameClock::default(),
             play: NodeRef::default(),
         }
     }
@@ -159,22 +160,11 @@ impl Component for Museum {
         };
         match msg {
             Msg::Frame(ms) => {
-                let elapsed = self
-                    .last_frame_ms
-                    .map_or(0.0, |last| (ms - last).min(FRAME_MS_MAX));
-                self.last_frame_ms = Some(ms);
+                let elapsed = self.clock.frame(ms);
                 let end = page_time_ms() + WORK_MS;
                 split.frame(elapsed, &mut || page_time_ms() < end);
             }
-            Msg::Transport(act) => match act {
-                TransportAct::PlayOrPause => split.play_or_pause(),
-                TransportAct::Step => split.step(),
-                TransportAct::Back => split.back(),
-                TransportAct::Home => split.home(),
-                TransportAct::End => split.end(),
-                TransportAct::Seek(ms) => split.seek_ms(ms),
-                TransportAct::Speed(place) => split.set_speed(place),
-            },
+            Msg::Transport(act) => split.obey(act),
             Msg::Stage(StageAct::Select(node)) => split.each().for_each(|side| side.select(node)),
             Msg::Stage(StageAct::Focus(id)) => split.each().for_each(|side| side.focus_on(id)),
             _ => {}
@@ -182,7 +172,7 @@ impl Component for Museum {
         if split.is_busy() {
             self.frames.request();
         } else {
-            self.last_frame_ms = None;
+            self.clock.stop();
         }
         true
     }
@@ -209,7 +199,8 @@ impl Component for Museum {
         html! {
             <div class="page museum" data-testid="museum" data-at={shown.map(|split| fixed(split.cursor_ms(), 3))}
                 data-seeking={shown.map(|split| split.is_busy().to_string())}>
-                { top::top(Mode::Museum, all.unwrap_or_default(), &badge, html! {}) }
+                { top::top(Mode::Museum, all.unwrap_or_default(), &badge, html! {},
+                    shown.map(|split| split.flawed().sim().spec())) }
                 <main class="stage">{ stage }</main>
                 if let Some(split) = shown {
                     { self.transport(split, &ctx.link().callback(Msg::Transport)) }
@@ -236,7 +227,7 @@ impl Museum {
         });
         self.split = split.unwrap_or_else(|| Err(String::new()));
         self.is_found = false;
-        self.last_frame_ms = None;
+        self.clock.stop();
         self.frames.request();
     }
 
@@ -298,6 +289,7 @@ impl Museum {
             cursor_ms: split.cursor_ms(),
             horizon_ms: split.horizon_ms(),
             faults_ms: &[],
+            parted_ms: None,
             speed: split.speed(),
             is_playing: split.is_playing(),
             is_seeking: split.is_seeking(),
@@ -331,7 +323,7 @@ fn side(
             <div class="side-head"><h2>{ title }</h2>{ verdict(promise, &exhibit.promise, detail.clone()) }</div>
             <p class="side-caption">{ told.unwrap_or_default() }</p>
             <p class="side-detail">{ if promise == Promise::Broken { detail } else { String::new() } }</p>
-            { lanes::lanes(&scene, picture::of(session.scenario().protocol), act) }
+            { lanes::lanes(&scene, picture::of(session.sim().spec()), act) }
         </section>
     }
 }

@@ -18,26 +18,28 @@ pub(crate) fn chip(label: Option<&Label>) -> Html {
     }
 }
 
+/// The outline of a kind of message, 24 x 24.
+pub(super) fn outline(shape: Shape) -> &'static str {
+    match shape {
+        Shape::Propose => "M3 12a9 9 0 1 0 18 0 9 9 0 1 0-18 0z",
+        Shape::Vote => "M12 2.5 22 20.5H2z",
+        Shape::Lock => "M3 3h18v18H3z",
+        Shape::Certificate => "M6.5 2.5h11L23 12l-5.5 9.5h-11L1 12z",
+        Shape::Abort => "M6 2.5 12 8.5l6-6L21.5 6l-6 6 6 6L18 21.5l-6-6-6 6L2.5 18l6-6-6-6z",
+        Shape::Sync => "M8 12a4 4 0 1 0 8 0 4 4 0 1 0-8 0z",
+    }
+}
+
 /// A message: its kind by shape, its value by colour and letter.
 pub(super) fn message(shape: Shape, label: Option<&Label>) -> Html {
     let class = classes!("shape", label.map_or("shape-none", |label| label.class()));
-    let outline = match shape {
-        Shape::Propose => html! { <circle cx="12" cy="12" r="9" /> },
-        Shape::Vote => html! { <path d="M12 2.5 22 20.5H2z" /> },
-        Shape::Lock => html! { <rect x="3" y="3" width="18" height="18" rx="2" /> },
-        Shape::Certificate => html! { <path d="M6.5 2.5h11L23 12l-5.5 9.5h-11L1 12z" /> },
-        Shape::Abort => {
-            html! { <path d="M6 2.5 12 8.5l6-6L21.5 6l-6 6 6 6L18 21.5l-6-6-6 6L2.5 18l6-6-6-6z" /> }
-        }
-        Shape::Sync => html! { <circle cx="12" cy="12" r="4" /> },
-    };
     let letter = label.filter(|_| shape != Shape::Sync && shape != Shape::Abort).map(|label| {
         let y = if shape == Shape::Vote { "18" } else { "16.2" };
         html! { <text x="12" y={y} text-anchor="middle">{ label.letter.chars().next().unwrap_or(' ') }</text> }
     });
     html! {
         <svg class={class} viewBox="0 0 24 24" width="22" height="22" aria-hidden="true" focusable="false">
-            { outline }
+            <path d={outline(shape)} />
             { for letter }
         </svg>
     }

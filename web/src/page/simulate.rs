@@ -1,11 +1,10 @@
 //! The page of simulated runs.
 
-use phaselab_core::crypto::Crypto;
-use phaselab_core::protocol::ProtocolKind;
+use phaselab_core::link::Seen;
 use phaselab_core::types::NodeId;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{File, HtmlElement, HtmlInputElement, HtmlSelectElement};
+use web_sys::{File, HtmlElement};
 use yew::prelude::*;
 
 use super::StageAct;
@@ -13,56 +12,85 @@ use super::check::{self, Check};
 use super::open::{self, Open};
 use super::parts::{fixed, time};
 use super::top::{self, Mode};
-use super::transport::{TransportAct, transport};
-use super::{events, inspector, lanes, story, topology, why};
+use super::transport::transport;
+use super::{events, inspector, lanes, share, spacetime, story, topology, why};
+use crate::announcer::Announcer;
 use crate::browser::frames::Frames;
-use crate::browser::keys::{Key, Keys};
+use crate::browser::keys::Keys;
 use crate::browser::{files, page_time_ms, set_hash, wants_little_motion};
+use crate::listing::height_px;
+use crate::look::{Look, LookAct, View};
+use crate::playing::{FrameClock, Plays, TransportAct};
 use crate::route::Route;
 use crate::session::opening::{Files, OPEN_BYTES_MAX, Opened};
-use crate::session::{Guess, Session};
+use crate::session::share::{self as shared, Refused};
+use crate::session::{EventLine, Guess, Session};
 use crate::{builtin, picture};
+
+mod deed;
+mod futures;
+mod hand;
+mod keys;
+mod overview;
+mod told;
+mod tools;
+
+pub(super) use hand::HandAct;
+use hand::{Hand, Panel};
 
 /// The scenario that a first visit shows.
 const SCENARIO: &str = "two-phase/three-signers";
 
-/// Events that are listed at most.
-const EVENTS_MAX: usize = 200;
-
 /// Work per frame, in milliseconds: what is left of 16 draws.
 const WORK_MS: f64 = 8.0;
-
-/// The least time between two announcements, in milliseconds.
-const ANNOUNCE_MS: f64 = 1_500.0;
 
 #[derive(PartialEq, Properties)]
 pub(super) struct Props {
     /// The scenario's name.
+    #[prop_or_default]
     pub(super) scenario: Option<String>,
     /// The seed.
+    #[prop_or_default]
     pub(super) seed: Option<u64>,
     /// Whether it plays at once.
+    #[prop_or_default]
     pub(super) autoplay: bool,
+    /// The token of a link, instead of all that.
+    #[prop_or_default]
+    pub(super) shared: Option<AttrValue>,
 }
 
 pub(super) enum Msg {
     Frame(f64),
     Transport(TransportAct),
     Stage(StageAct),
-    Phase(Direction),
+    NextPhase,
+    PreviousPhase,
     Speed(isize),
     Guess(Guess),
     /// Asks why, of the instance that is shown.
     Ask,
     /// Closes the answer, or else the inspector.
     Escape,
-    ShowAll(bool),
+    /// Something done by hand.
+    Hand(HandAct),
+    /// Asks why a rule is broken.
+    WhyBroken,
+    /// Shows the same run under hardened rules.
+    Hardened,
+    Look(LookAct),
+    /// Into the field that filters events.
+    ToFilter,
     Scenario(String),
     Seed(String),
     /// Opens or closes the checker's panel.
     Check,
     /// Something in it.
     InCheck(check::Msg),
+    /// Opens or closes the panel that shares.
+    Share,
+    /// Something in it.
+    InShare(share::Msg),
     /// Back to the scenario.
     Scenarios,
     /// Files were chosen.
@@ -71,32 +99,25 @@ pub(super) enum Msg {
     Files(Result<Vec<(String, Vec<u8>)>, String>),
 }
 
-/// Which way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
-    Forward,
-    Back,
-}
-
-/// Sentences for those who listen: at most one message in a while.
-#[derive(Default)]
-struct Announcer {
-    said: usize,
-    at_ms: f64,
-    text: String,
-}
-
 pub(super) struct Simulate {
     name: String,
-    session: Result<Session, String>,
+    session: Result<Session, Refused>,
+    /// Where the sharer of a link stood.
+    seen: Option<Seen>,
     check: Option<Check>,
+    share: Option<share::Panel>,
+    /// The recordings of a run that happened.
+    recorded: Vec<u8>,
     /// Of what the run is a counterexample, if it is one.
     counterexample: Option<String>,
     opened: Open,
     frames: Frames,
     _keys: Keys,
-    last_frame_ms: Option<f64>,
-    show_all: bool,
+    clock: FrameClock,
+    look: Look,
+    hand: Hand,
+    /// Whether something had the focus when the page was last drawn.
+    had_focus: bool,
     announcer: Announcer,
     list: NodeRef,
     play: NodeRef,
@@ -110,8 +131,8 @@ impl Component for Simulate {
     type Properties = Props;
 
     fn create(ctx: &Context<Self>) -> Self {
-        let keys = ctx.link().clone();
-        let (name, mut session) = open(ctx.props());
+        let pressed = ctx.link().clone();
+        let (name, mut session, seen) = open(ctx.props());
         if let (true, Ok(session)) = (ctx.props().autoplay, &mut session) {
             session.play_or_pause();
         }
@@ -119,19 +140,24 @@ impl Component for Simulate {
         let page = Simulate {
             name,
             session,
+            seen,
             check: None,
+            share: None,
+            recorded: Vec::new(),
             counterexample: None,
             opened: Open::Nothing,
             frames: Frames::new(move |ms| link.send_message(Msg::Frame(ms))),
-            _keys: Keys::listen(move |key| match meaning(&key) {
+            _keys: Keys::listen(move |key| match keys::meaning(&key) {
                 Some(msg) => {
-                    keys.send_message(msg);
+                    pressed.send_message(msg);
                     true
                 }
                 None => false,
             }),
-            last_frame_ms: None,
-            show_all: false,
+            clock: FrameClock::default(),
+            look: Look::default(),
+            hand: Hand::default(),
+            had_focus: false,
             announcer: Announcer::default(),
             list: NodeRef::default(),
             play: NodeRef::default(),
@@ -139,6 +165,10 @@ impl Component for Simulate {
             to_focus: None,
         };
         page.frames.request();
+        if let Some(address) = files::kept_elsewhere() {
+            let read = ctx.link().callback(Msg::Files);
+            spawn_local(async move { read.emit(files::fetch(address).await) });
+        }
         page
     }
 
@@ -171,13 +201,13 @@ impl Component for Simulate {
                 }
                 return false;
             }
-            Msg::ShowAll(all) => {
-                self.show_all = all;
+            Msg::ToFilter => {
+                self.to_focus = Some(events::FILTER.to_owned());
                 return true;
             }
             Msg::Check => {
                 self.check = match (self.check.take(), &self.session) {
-                    (None, Ok(session)) => Some(self.panel(session)),
+                    (None, Ok(session)) => Some(tools::checker(&self.name, session)),
                     _ => None,
                 };
                 return true;
@@ -189,7 +219,8 @@ impl Component for Simulate {
                     .as_mut()
                     .and_then(|check| check.update(msg, &act));
                 if let Some(found) = found {
-                    self.session = Session::open(&found.scenario);
+                    self.session = Session::open(&found.scenario).map_err(Refused::of);
+                    self.share = None;
                     if let Ok(session) = &mut self.session {
                         session.play_or_pause();
                     }
@@ -199,6 +230,40 @@ impl Component for Simulate {
                     ));
                     self.announcer = Announcer::default();
                     self.frames.request();
+                }
+                return true;
+            }
+            Msg::Hardened => {
+                let hardened = self.session.as_ref().map(Session::hardened);
+                match hardened {
+                    Ok(Ok(mut session)) => {
+                        session.play_or_pause();
+                        self.session = Ok(session);
+                        self.begin_anew();
+                    }
+                    Ok(Err(why)) => self.hand.refusal = Some(why),
+                    Err(_) => {}
+                }
+                return true;
+            }
+            Msg::Share => {
+                (self.share, self.to_focus) = match self.share.take() {
+                    None => (
+                        Some(share::Panel::default()),
+                        Some(share::HEADING.to_owned()),
+                    ),
+                    Some(_) => (None, Some(share::BUTTON.to_owned())),
+                };
+                return true;
+            }
+            Msg::InShare(msg) => {
+                if let (Some(panel), Ok(session)) = (&mut self.share, &self.session) {
+                    panel.update(
+                        msg,
+                        session,
+                        &self.recorded,
+                        &ctx.link().callback(Msg::InShare),
+                    );
                 }
                 return true;
             }
@@ -212,6 +277,10 @@ impl Component for Simulate {
                 return false;
             }
             Msg::Files(read) => {
+                let bytes = |files: &Vec<(String, Vec<u8>)>| {
+                    files.iter().flat_map(|(_, bytes)| bytes).copied().collect()
+                };
+                self.recorded = read.as_ref().map(bytes).unwrap_or_default();
                 match read.and_then(|files| Files::read(&files)) {
                     Ok(Files::Run(opened)) => self.show(*opened),
                     Ok(Files::Lives(opening)) => self.opened = Open::Working(opening),
@@ -238,52 +307,64 @@ impl Component for Simulate {
         let Ok(session) = &mut self.session else {
             return false;
         };
+        let mut is_drawn = true;
         match msg {
             Msg::Frame(ms) => {
-                let elapsed = self
-                    .last_frame_ms
-                    .map_or(0.0, |last| (ms - last).min(FRAME_MS_MAX));
-                self.last_frame_ms = Some(ms);
+                let elapsed = self.clock.frame(ms);
                 let end = page_time_ms() + WORK_MS;
                 session.frame(elapsed, &mut || page_time_ms() < end);
             }
-            Msg::Transport(act) => match act {
-                TransportAct::PlayOrPause => session.play_or_pause(),
-                TransportAct::Step => session.step(),
-                TransportAct::Back => session.back(),
-                TransportAct::Home => session.home(),
-                TransportAct::End => session.end(),
-                TransportAct::Seek(ms) => session.seek_ms(ms),
-                TransportAct::Speed(place) => session.set_speed(place),
-            },
+            Msg::Transport(act) => session.obey(act),
             Msg::Stage(act) => match act {
                 StageAct::Select(node) => session.select(node),
                 StageAct::Focus(instance) => session.focus_on(instance),
                 StageAct::SeekAfter(step) => session.seek_after_step(step),
+                StageAct::Pick(picked) => session.pick(picked),
                 StageAct::Why(None) => self.to_focus = dismiss(session),
                 StageAct::Why(Some((node, instance))) => {
                     session.ask(node, instance);
                     self.to_focus = Some(why::HEADING.to_owned());
                 }
             },
+            Msg::Hand(act) => {
+                if let Some(id) = self.hand.obey(act, session) {
+                    self.to_focus = Some(id);
+                }
+            }
+            Msg::WhyBroken => {
+                session.ask_last();
+                self.to_focus = Some(why::HEADING.to_owned());
+            }
             Msg::Ask if session.ask_focused() => self.to_focus = Some(why::HEADING.to_owned()),
             Msg::Escape => match dismiss(session) {
+                None if session.selected().is_none() && session.picked().is_none() => {
+                    if let Some(panel) = self.hand.panel.take() {
+                        self.to_focus = Some(panel.button().to_owned());
+                    }
+                    self.hand.refusal = None;
+                }
                 None => session.select(None),
                 button => self.to_focus = button,
             },
-            Msg::Phase(Direction::Forward) => session.next_phase(),
-            Msg::Phase(Direction::Back) => session.previous_phase(),
+            Msg::NextPhase => session.next_phase(),
+            Msg::PreviousPhase => session.previous_phase(),
             Msg::Speed(by) => session.change_speed(by),
             Msg::Guess(guess) => session.set_guess(guess),
+            Msg::Look(act) => is_drawn = self.look.obey(act, session),
             _ => {}
         }
-        self.announcer.listen(session);
-        if session.is_busy() || self.announcer.is_behind(session) {
+        self.announcer.listen(session, page_time_ms());
+        let end = page_time_ms() + WORK_MS;
+        let has_listed = self
+            .look
+            .listing
+            .follow(session, &mut || page_time_ms() < end);
+        if session.is_busy() || self.announcer.is_behind(session) || !has_listed {
             self.frames.request();
         } else {
-            self.last_frame_ms = None;
+            self.clock.stop();
         }
-        true
+        is_drawn
     }
 
     fn rendered(&mut self, _ctx: &Context<Self>, _first: bool) {
@@ -292,70 +373,80 @@ impl Component for Simulate {
             // What is drawn takes the focus.
             let _focused = element.focus();
         }
+        let active = super::document().and_then(|document| document.active_element());
+        self.had_focus = active.is_some_and(|element| element.tag_name() != "BODY") || {
+            // What had the focus is gone, as a message that arrived.
+            let play = self.play.cast::<HtmlElement>().filter(|_| self.had_focus);
+            play.is_some_and(|play| play.focus().is_ok())
+        };
         let Ok(session) = &self.session else { return };
-        let events = session.sim().log().len();
+        let events = self.look.listing.len(session);
         if events != self.listed
+            && self.look.listing.is_following()
             && let Some(list) = self.list.cast::<HtmlElement>()
         {
             // The newest event stays in sight.
             list.set_scroll_top(list.scroll_height());
-            self.listed = events;
         }
+        self.listed = events;
     }
 
     fn view(&self, ctx: &Context<Self>) -> Html {
         let link = ctx.link();
         let session = match &self.session {
             Ok(session) => session,
-            Err(why) => return self.refused(link, why),
+            Err(why) => return tools::refused(link, &self.name, why),
         };
-        let scene = session.scene();
+        let mut scene = session.scene();
+        scene.axis = self.look.axis(&scene.axis);
         let stage = link.callback(Msg::Stage);
-        let lines = session.events(self.show_all, EVENTS_MAX);
-        let picture = picture::of(session.scenario().protocol);
+        let look = link.callback(Msg::Look);
         let play = link.callback(|_: MouseEvent| Msg::Transport(TransportAct::PlayOrPause));
-        let broken: Vec<_> = session
-            .sim()
-            .verdicts()
-            .into_iter()
-            .filter(|verdict| !verdict.holds)
-            .collect();
+        let act = link.callback(Msg::Hand);
+        let still = wants_little_motion();
+        let picking = Some(topology::Picking {
+            with_messages: true,
+            picked: session.picked(),
+            is_cut: &|a, b| session.is_cut(NodeId(a), NodeId(b)),
+        });
         html! {
             <div class="page simulate" data-testid="simulate" data-scenario={self.name.clone()}
                 data-step={session.sim().steps().to_string()} data-at={fixed(session.cursor_ms(), 3)}
                 data-seeking={session.is_busy().to_string()}>
-                { top::top(Mode::Simulate, self.tools(link, session), &badge(session), self.skip()) }
+                { top::top(Mode::Simulate, tools::tools(link, session, &self.name, (self.check.is_some(), self.share.is_some())),
+                    &tools::badge(session), tools::skip(&self.play), Some(session.sim().spec())) }
                 <div class="left">
-                    { story::story(session, &link.callback(Msg::Guess), &play) }
-                    { events::events(&lines, self.show_all, "No events yet. Press Play.", &self.list, &time, &stage,
-                        &link.callback(Msg::ShowAll)) }
+                    { story::story(session, &link.callback(Msg::Guess), &act, self.hand.has_broken, &play) }
+                    { self.events(session, &stage, &look) }
                 </div>
                 <main class="stage">
                     { self.check(link) }
-                    if let Some(verdict) = broken.first() {
-                        <p class="alarm" role="alert">{ format!("Safety broken: {}. {}", verdict.name, verdict.detail) }</p>
-                    }
-                    { topology::topology(&scene, session.cursor_ms(), wants_little_motion(), &stage) }
-                    { lanes::lanes(&scene, picture, &stage) }
+                    { share::differs(self.seen, session) }
+                    { for self.share.as_ref().map(|panel| panel.view(session, &link.callback(Msg::InShare),
+                        link.callback(|_: MouseEvent| Msg::Share))) }
+                    { told::told(link, &self.hand, session) }
+                    { told::bar(link, &self.hand, session) }
+                    { match self.hand.panel {
+                        Some(Panel::Deed) => deed::panel(&self.hand, session, &act),
+                        Some(Panel::Breakpoints) => futures::breakpoints(&self.hand, session, &act),
+                        None => html! {},
+                    } }
+                    { topology::topology(&scene, session.cursor_ms(), still, picking, &stage) }
+                    { self.over_time(session, &scene, &stage, &look) }
                     { unseen(session) }
+                    { futures::futures(session, &act) }
                 </main>
-                { self.inspector(session, &scene, &stage) }
+                { self.inspector(session, &scene, &stage, &act) }
                 { transport(session, &self.play, &link.callback(Msg::Transport)) }
-                <div class="unseen" aria-live="polite" data-testid="announcer">{ &self.announcer.text }</div>
+                <div class="unseen" aria-live="polite" data-testid="announcer">{ self.announcer.text() }</div>
             </div>
         }
     }
 }
 
-/// Of more nodes there are too many schedules for a browser.
-const CHECK_NODES_MAX: u16 = 4;
-
-/// A frame that took longer, as after the page was hidden, counts as this much.
-const FRAME_MS_MAX: f64 = 100.0;
-
 impl Simulate {
     fn reopen(&mut self, ctx: &Context<Self>) {
-        (self.name, self.session) = open(ctx.props());
+        (self.name, self.session, self.seen) = open(ctx.props());
         self.opened = Open::Nothing;
         self.begin_anew();
     }
@@ -371,17 +462,10 @@ impl Simulate {
         self.counterexample = None;
         // Its search is of another run.
         self.check = None;
+        self.share = None;
         self.announcer = Announcer::default();
+        self.hand = Hand::default();
         self.frames.request();
-    }
-
-    /// A panel for what is shown.
-    fn panel(&self, session: &Session) -> Check {
-        let scenario = session.scenario();
-        let flaws = scenario.protocol.flaws().iter();
-        let flaws = flaws.filter(|flaw| flaw.is_switchable());
-        let flaws = flaws.map(|flaw| flaw.id).collect();
-        Check::new(self.name.clone(), scenario.seed, flaws)
     }
 
     /// Of what the run is a counterexample, and the checker's panel.
@@ -403,81 +487,49 @@ impl Simulate {
         }
     }
 
-    fn skip(&self) -> Html {
-        let play = self.play.clone();
-        let skip = Callback::from(move |_: MouseEvent| {
-            if let Some(button) = play.cast::<HtmlElement>() {
-                // A button that is drawn takes the focus.
-                let _focused = button.focus();
-            }
-        });
-        html! { <button type="button" class="skip" onclick={skip}>{ "Skip to Play" }</button> }
+    /// Lanes or space-time.
+    fn over_time(
+        &self,
+        session: &Session,
+        scene: &crate::scene::Scene,
+        stage: &Callback<StageAct>,
+        look: &Callback<LookAct>,
+    ) -> Html {
+        let picture = picture::of(session.sim().spec());
+        let body = match self.look.view {
+            View::Lanes => lanes::body(scene, picture, stage),
+            View::SpaceTime => spacetime::spacetime(session, scene, self.look.chosen, stage, look),
+        };
+        lanes::framed(
+            scene,
+            picture,
+            spacetime::bar(&self.look, look),
+            body,
+            stage,
+        )
     }
 
-    fn tools(&self, link: &yew::html::Scope<Self>, session: &Session) -> Html {
-        let choose = link.batch_callback(|event: Event| {
-            event
-                .target_dyn_into::<HtmlSelectElement>()
-                .map(|select| Msg::Scenario(select.value()))
-        });
-        let reseed = link.batch_callback(|event: Event| {
-            event
-                .target_dyn_into::<HtmlInputElement>()
-                .map(|input| Msg::Seed(input.value()))
-        });
-        // What happened has no seed, and no other schedule.
-        let is_live = session.sim().is_live();
-        html! {
-            <>
-                { self.chooser(choose) }
-                { open::control(link.callback(Msg::Open)) }
-                if !is_live {
-                    <label class="seed">
-                        <span>{ "Seed" }</span>
-                        <input type="number" min="0" step="1" value={session.scenario().seed.to_string()}
-                            onchange={reseed} data-testid="seed" />
-                    </label>
-                }
-                if !is_live && session.scenario().nodes <= CHECK_NODES_MAX {
-                    <button type="button" class="small" onclick={link.callback(|_: MouseEvent| Msg::Check)}
-                        aria-expanded={self.check.is_some().to_string()} data-testid="check">{ "Check" }</button>
-                }
-            </>
-        }
-    }
-
-    fn chooser(&self, choose: Callback<Event>) -> Html {
-        html! {
-            <label class="scenario">
-                <span>{ "Scenario" }</span>
-                <select onchange={choose} data-testid="scenario">
-                    { for ProtocolKind::names().into_iter().map(|protocol| html! {
-                        <optgroup label={protocol}>
-                            { for builtin::names().filter_map(|whole| {
-                                let name = whole.strip_prefix(protocol)?.strip_prefix('/')?;
-                                Some(html! {
-                                    <option value={whole} selected={whole == self.name}>{ name }</option>
-                                })
-                            }) }
-                        </optgroup>
-                    }) }
-                </select>
-            </label>
-        }
-    }
-
-    fn refused(&self, link: &yew::html::Scope<Self>, why: &str) -> Html {
-        let choose = link.batch_callback(|event: Event| {
-            event
-                .target_dyn_into::<HtmlSelectElement>()
-                .map(|select| Msg::Scenario(select.value()))
-        });
-        html! {
-            <div class="page simulate">
-                { top::top(Mode::Simulate, self.chooser(choose), "Simulated", html! {}) }
-                <main class="stage"><p class="alarm" role="alert">{ why }</p></main>
-            </div>
-        }
+    fn events(
+        &self,
+        session: &Session,
+        stage: &Callback<StageAct>,
+        look: &Callback<LookAct>,
+    ) -> Html {
+        let listing = &self.look.listing;
+        let len = listing.len(session);
+        let (first, places) = listing.rows(session);
+        let lines = places.into_iter().filter_map(|place| session.line(place));
+        let lines: Vec<EventLine> = lines.collect();
+        let listed = events::Listed {
+            lines: &lines,
+            first,
+            len,
+            place_px: (height_px(len), listing.offset_px(len)),
+            all: listing.all,
+            filter: Some(&listing.text),
+            empty: "No events yet. Press Play.",
+        };
+        events::events(&listed, &self.list, &time, stage, look)
     }
 
     fn inspector(
@@ -485,6 +537,7 @@ impl Simulate {
         session: &Session,
         scene: &crate::scene::Scene,
         stage: &Callback<StageAct>,
+        act: &Callback<HandAct>,
     ) -> Html {
         match scene.selected {
             Some(id) => {
@@ -495,12 +548,25 @@ impl Simulate {
                     id,
                     &changes,
                     &time,
-                    answer.unwrap_or_default(),
+                    html! {
+                        <>
+                            if !session.sim().is_live() && !session.branches().is_read_only() {
+                                { deed::of_node(session, id, act) }
+                            }
+                            { answer.unwrap_or_default() }
+                        </>
+                    },
                     true,
                     stage,
                 )
             }
-            None => overview(session),
+            None => match session.picked() {
+                Some(picked) => {
+                    let close = stage.reform(|_: MouseEvent| StageAct::Select(None));
+                    deed::of_picked(session, scene, picked, act, close)
+                }
+                None => overview::overview(session),
+            },
         }
     }
 }
@@ -514,62 +580,6 @@ fn by_id(id: &str) -> Option<HtmlElement> {
     super::document()?.get_element_by_id(id)?.dyn_into().ok()
 }
 
-/// What the inspector shows while no node is selected.
-fn overview(session: &Session) -> Html {
-    let report = session.sim().report();
-    let expected = report.expectations.len();
-    let met = report.expectations.iter().filter(|entry| entry.met).count();
-    html! {
-        <aside class="inspector" aria-label="The run" data-testid="overview" tabindex="0">
-            <p class="empty">{ "Select a node to inspect it." }</p>
-            <section>
-                <h3>{ "Decided" }</h3>
-                if report.decisions.is_empty() { <p class="empty">{ "Nothing yet." }</p> }
-                <ul class="changes">
-                    { for report.decisions.iter().map(|decision| html! {
-                        <li data-testid="decision">
-                            { format!("{} = {} ", decision.instance, decision.label.as_deref().unwrap_or("?")) }
-                            <code>{ decision.value.short().to_string() }</code>
-                            { format!(" at nodes {}", words(&decision.nodes)) }
-                        </li>
-                    }) }
-                </ul>
-            </section>
-            <section>
-                <h3>{ "Invariants" }</h3>
-                <dl class="facts">
-                    { for report.invariants.iter().map(|verdict| html! {
-                        <><dt>{ verdict.name }</dt><dd>{ &verdict.detail }</dd></>
-                    }) }
-                </dl>
-            </section>
-            if expected > 0 {
-                <section>
-                    <h3>{ format!("Expected: {met} of {expected} met so far") }</h3>
-                    <ul class="expected">
-                        { for report.expectations.iter().map(|entry| html! {
-                            <li><span aria-hidden="true">{ if entry.met { "✓" } else { "○" } }</span>
-                                { &entry.text }<span class="unseen">{ if entry.met { ", met" } else { ", not yet" } }</span></li>
-                        }) }
-                    </ul>
-                </section>
-            }
-            <section>
-                <h3>{ "Fault model" }</h3>
-                <p>{ session.sim().spec().fault_model }</p>
-            </section>
-        </aside>
-    }
-}
-
-fn words(nodes: &[NodeId]) -> String {
-    nodes
-        .iter()
-        .map(|node| node.0.to_string())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 fn unseen(session: &Session) -> Html {
     let drawn = crate::session::NODES_DRAWN_MAX;
     match usize::from(session.scenario().nodes).checked_sub(drawn) {
@@ -580,7 +590,18 @@ fn unseen(session: &Session) -> Html {
     }
 }
 
-fn open(props: &Props) -> (String, Result<Session, String>) {
+fn open(props: &Props) -> (String, Result<Session, Refused>, Option<Seen>) {
+    if let Some(token) = &props.shared {
+        return match shared::open(token) {
+            Ok(linked) => (linked.name, Ok(linked.session), Some(linked.seen)),
+            Err(refused) => (String::new(), Err(refused), None),
+        };
+    }
+    let (name, session) = open_named(props);
+    (name, session.map_err(Refused::of), None)
+}
+
+fn open_named(props: &Props) -> (String, Result<Session, String>) {
     let wanted = props.scenario.as_deref().unwrap_or(SCENARIO);
     match builtin::find(wanted) {
         Some((name, mut scenario)) => {
@@ -599,71 +620,3 @@ fn open(props: &Props) -> (String, Result<Session, String>) {
         }
     }
 }
-
-fn badge(session: &Session) -> String {
-    let scenario = session.scenario();
-    let crypto = match scenario.crypto {
-        Crypto::Ed25519 => "Ed25519",
-        Crypto::Simulated => "simulated signatures",
-    };
-    let rules = if scenario.flaws.is_empty() {
-        scenario.rules.name().to_owned()
-    } else {
-        format!("with {}: unsafe", scenario.flaws.join(", "))
-    };
-    if session.sim().is_live() {
-        return format!("Live, recorded · {rules} · {crypto}");
-    }
-    format!("Simulated · {rules} · seed {} · {crypto}", scenario.seed)
-}
-
-/// What a key means here.
-fn meaning(key: &Key) -> Option<Msg> {
-    if let Some(act) = TransportAct::of_key(key) {
-        return Some(Msg::Transport(act));
-    }
-    Some(match (key.name.as_str(), key.shift) {
-        ("ArrowRight", true) => Msg::Phase(Direction::Forward),
-        ("ArrowLeft", true) => Msg::Phase(Direction::Back),
-        ("[", _) => Msg::Speed(-1),
-        ("]", _) => Msg::Speed(1),
-        ("w", _) => Msg::Ask,
-        ("Escape", _) => Msg::Escape,
-        _ => Msg::Stage(StageAct::of_key(key)?),
-    })
-}
-
-impl Announcer {
-    /// Puts what was told since into one message.
-    fn listen(&mut self, session: &Session) {
-        let now = page_time_ms();
-        let told = session.sim().log().len();
-        if told < self.said {
-            self.said = told;
-        }
-        if told == self.said || now - self.at_ms < ANNOUNCE_MS {
-            return;
-        }
-        let log = session.sim().log();
-        let fresh = log
-            .iter_from(self.said)
-            .filter(|entry| phaselab_core::narrate::is_told(entry.event.kind))
-            .count();
-        (self.said, self.at_ms) = (told, now);
-        if fresh > 0 {
-            let lines = session.events(false, fresh.min(ANNOUNCED_MAX));
-            self.text = lines
-                .into_iter()
-                .map(|line| line.sentence)
-                .collect::<Vec<_>>()
-                .join(" ");
-        }
-    }
-
-    fn is_behind(&self, session: &Session) -> bool {
-        session.sim().log().len() > self.said
-    }
-}
-
-/// Sentences in one announcement.
-const ANNOUNCED_MAX: usize = 4;

@@ -1,13 +1,18 @@
 //! The question, the guess and the caption of the moment.
 
+use phaselab_core::scenario::{Break, BreakHow};
 use yew::prelude::*;
 
+use super::simulate::HandAct;
+use crate::route::Route;
 use crate::session::{Guess, GuessResult, Session};
 
 /// Draws the head of the left column.
 pub(super) fn story(
     session: &Session,
     guess: &Callback<Guess>,
+    hand: &Callback<HandAct>,
+    was_broken: bool,
     play: &Callback<MouseEvent>,
 ) -> Html {
     let scenario = session.scenario();
@@ -31,7 +36,40 @@ pub(super) fn story(
             } else if !view.caption.is_empty() {
                 <p class="caption" data-testid="caption">{ session.caption().unwrap_or_default() }</p>
             }
+            { breaks(session, hand, was_broken) }
         </section>
+    }
+}
+
+/// Once the story was told, ways to break it; and what came of one.
+fn breaks(session: &Session, hand: &Callback<HandAct>, was_broken: bool) -> Html {
+    let ways = &session.scenario().view.breaks;
+    let is_told = was_broken || session.is_at_end();
+    if ways.is_empty() || !is_told || session.branches().is_read_only() {
+        return html! {};
+    }
+    let one = |(place, way): (usize, &Break)| {
+        let act = hand.reform(move |_: MouseEvent| HandAct::Break(place));
+        let control = match &way.how {
+            BreakHow::Act(_) => html! {
+                <button type="button" class="small" onclick={act} data-testid="break">{ &way.label }</button>
+            },
+            BreakHow::Exhibit(id) => html! {
+                <a class="small" href={Route::Museum { exhibit: Some(id.clone()) }.to_hash()} data-testid="break-exhibit">{ &way.label }</a>
+            },
+        };
+        html! {
+            <li>{ control }if !way.note.is_empty() { <span class="muted">{ &way.note }</span> }</li>
+        }
+    };
+    html! {
+        <div class="breaks" data-testid="breaks">
+            <h2>{ "Now break it" }</h2>
+            <ul>{ for ways.iter().enumerate().map(one) }</ul>
+            if was_broken {
+                <p role="status" data-testid="outcome">{ session.outcome().unwrap_or_default() }</p>
+            }
+        </div>
     }
 }
 

@@ -1,8 +1,11 @@
 //! The bar at the top: mode, what is shown, and how it is made.
 
+use phaselab_core::view::Spec;
 use yew::prelude::*;
 
+use super::aids::Aids;
 use super::icons::{Icon, icon};
+use crate::keymap;
 
 /// What the page shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,8 +15,26 @@ pub(super) enum Mode {
     Museum,
 }
 
-/// Draws the bar. `tools` is what the mode adds, `badge` says how what is shown comes about.
-pub(super) fn top(mode: Mode, tools: Html, badge: &str, skip: Html) -> Html {
+impl Mode {
+    /// The stage of its keys.
+    fn stage(self) -> u8 {
+        match self {
+            Mode::Simulate => keymap::SIMULATE,
+            Mode::Live => keymap::LIVE,
+            Mode::Museum => keymap::MUSEUM,
+        }
+    }
+}
+
+/// Draws the bar. `tools` is what the mode adds, `badge` says how what is shown comes about; `spec` is of the protocol that is
+/// shown.
+pub(super) fn top(
+    mode: Mode,
+    tools: Html,
+    badge: &str,
+    skip: Html,
+    spec: Option<&'static Spec>,
+) -> Html {
     let links = [
         (Mode::Simulate, "#", "Simulate", "mode-simulate"),
         (Mode::Live, "#live", "Live", "mode-live"),
@@ -32,6 +53,7 @@ pub(super) fn top(mode: Mode, tools: Html, badge: &str, skip: Html) -> Html {
             </nav>
             <div class="tools">{ tools }</div>
             <span class="made" data-testid="badge">{ badge }</span>
+            <div class="aids"><Aids stage={mode.stage()} {spec} /></div>
         </header>
     }
 }

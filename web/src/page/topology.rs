@@ -1,11 +1,15 @@
 //! The cluster: nodes on an ellipse, links, and messages on their way between them.
 
 use js_sys::Math;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlElement};
 use yew::prelude::*;
 
 use super::StageAct;
 use super::parts::{chip, fixed, message, percent};
-use crate::scene::{FlightScene, NodeScene, Scene, Standing};
+use crate::picture;
+use crate::scene::{FlightScene, GroupBox, NodeScene, Scene, Standing};
+use crate::session::Picked;
 
 /// Places are in per cent of the picture.
 type Place = (f64, f64);
@@ -14,14 +18,24 @@ type Place = (f64, f64);
 const KEEP_OFF: f64 = 0.17;
 
 /// Draws the cluster. `now_ms` is the clock of the flights; with `still` messages rest in the middle of their link.
-pub(super) fn topology(scene: &Scene, now_ms: f64, still: bool, act: &Callback<StageAct>) -> Html {
+/// With `picking`, links and messages are buttons.
+pub(super) fn topology(
+    scene: &Scene,
+    now_ms: f64,
+    still: bool,
+    picking: Option<Picking<'_>>,
+    act: &Callback<StageAct>,
+) -> Html {
     let count = scene.nodes.len();
     let links = (0..count)
         .flat_map(|a| (a + 1..count).map(move |b| (a, b)))
         .map(|(a, b)| {
-            let ((x1, y1), (x2, y2)) = (place(a, count), place(b, count));
+            let ((x1, y1), (x2, y2)) = (place(scene, a), place(scene, b));
+            let (ids, class) = ((scene.nodes[a].id, scene.nodes[b].id), |it: &Picking<'_>| it.class(scene.nodes[a].id, scene.nodes[b].id));
+            let class = picking.as_ref().map(class);
+            let pick = picking.is_some().then(|| act.reform(move |_: MouseEvent| StageAct::Pick(Picked::Link(ids.0, ids.1))));
             html! {
-                <line x1={fixed(x1, 2)} y1={fixed(y1, 2)} x2={fixed(x2, 2)} y2={fixed(y2, 2)} />
+                <line {class} onclick={pick} x1={fixed(x1, 2)} y1={fixed(y1, 2)} x2={fixed(x2, 2)} y2={fixed(y2, 2)} />
             }
         });
     let links: Vec<Html> = links.collect();
@@ -30,14 +44,27 @@ pub(super) fn topology(scene: &Scene, now_ms: f64, still: bool, act: &Callback<S
             <svg class="links" viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true" focusable="false">
                 { for links }
             </svg>
-            { for scene.flights.iter().filter_map(|message| flight(scene, message, now_ms, still)) }
-            { for scene.nodes.iter().enumerate().map(|(index, node)| badge(scene, node, place(index, count), act)) }
+            { for scene.boxes().iter().map(|of| group(scene, of)) }
+            { picture::of(scene.spec).between(scene) }
+            <div role="group" aria-label="Links" onkeydown={roving()}>
+                { for picking.iter().filter(|_| count <= LINKS_NODES_MAX).flat_map(|it| handles(scene, it, act)) }
+            </div>
+            <div role="group" aria-label="Messages on their way" onkeydown={roving()}>
+                { for scene.flights.iter().enumerate().filter_map(|(index, message)| {
+                    flight(scene, message, index, now_ms, still, picking.as_ref().filter(|it| it.with_messages), act)
+                }) }
+            </div>
+            { for scene.nodes.iter().enumerate().map(|(index, node)| badge(scene, node, place(scene, index), act)) }
         </section>
     }
 }
 
-/// Nodes stand on an ellipse, the first at the top, clockwise.
-fn place(index: usize, count: usize) -> Place {
+/// Nodes stand in their group's box, or on an ellipse: the first at the top, clockwise.
+fn place(scene: &Scene, index: usize) -> Place {
+    if let Some(place) = scene.place_in_box(index) {
+        return place;
+    }
+    let count = scene.nodes.len();
     // The browser's sines: those of Rust are four kilobytes of the program. Pictures may use floats, runs may not.
     let angle =
         std::f64::consts::TAU * index as f64 / count.max(1) as f64 - std::f64::consts::FRAC_PI_2;
@@ -53,14 +80,97 @@ fn place(index: usize, count: usize) -> Place {
     )
 }
 
-fn flight(scene: &Scene, flight: &FlightScene, now_ms: f64, still: bool) -> Option<Html> {
+/// A group's box.
+fn group(scene: &Scene, of: &GroupBox) -> Html {
+    let style = format!("top:{};height:{}", percent(of.top), percent(of.height));
+    html! {
+        <div class="group-box" {style} data-group={of.group.to_string()}>
+            <span class="group-name">{ format!("group {}", of.group + 1) }</span>
+            { picture::of(scene.spec).group(scene, of) }
+        </div>
+    }
+}
+
+/// What is selected beside nodes, and what is cut.
+pub(super) struct Picking<'a> {
+    pub(super) picked: Option<Picked>,
+    /// Whether messages are buttons too; of a live room they are gone before a person reaches them.
+    pub(super) with_messages: bool,
+    pub(super) is_cut: &'a dyn Fn(u16, u16) -> bool,
+}
+
+impl Picking<'_> {
+    fn class(&self, a: u16, b: u16) -> Classes {
+        let is_picked = self.picked == Some(Picked::Link(a, b));
+        let is_cut = (self.is_cut)(a, b);
+        classes!(is_picked.then_some("picked"), is_cut.then_some("is-cut"))
+    }
+}
+
+/// Of more nodes the links are too many to be buttons; the form names their ends.
+const LINKS_NODES_MAX: usize = 7;
+
+/// Where a link's button stands: not in the middle, where diagonals meet.
+const HANDLE: f64 = 0.42;
+
+/// A button for each link; one of them is in the order of the focus, the arrows go to the others.
+fn handles(scene: &Scene, picking: &Picking<'_>, act: &Callback<StageAct>) -> Vec<Html> {
     let count = scene.nodes.len();
+    let pairs = (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b)));
+    let one = |(number, (at, to)): (usize, (usize, usize))| {
+        let ((x1, y1), (x2, y2)) = (place(scene, at), place(scene, to));
+        let (a, b) = (scene.nodes[at].id, scene.nodes[to].id);
+        let link = Picked::Link(a, b);
+        let style = format!(
+            "left:{};top:{}",
+            percent(x1 + (x2 - x1) * HANDLE),
+            percent(y1 + (y2 - y1) * HANDLE)
+        );
+        let cut = if (picking.is_cut)(a, b) { ", cut" } else { "" };
+        html! {
+            <button type="button" class={classes!("link", picking.class(a, b))} {style}
+                tabindex={if number == 0 { "0" } else { "-1" }} aria-pressed={(picking.picked == Some(link)).to_string()}
+                aria-label={format!("Link between nodes {a} and {b}{cut}")} data-testid={format!("link-{a}-{b}")}
+                onclick={act.reform(move |_: MouseEvent| StageAct::Pick(link))}></button>
+        }
+    };
+    pairs.enumerate().map(one).collect()
+}
+
+/// Up and down go from one of a group to the next.
+fn roving() -> Callback<KeyboardEvent> {
+    Callback::from(|event: KeyboardEvent| {
+        let Some(element) = event.target_dyn_into::<Element>() else {
+            return;
+        };
+        let next = match event.key().as_str() {
+            "ArrowDown" => element.next_element_sibling(),
+            "ArrowUp" => element.previous_element_sibling(),
+            _ => return,
+        };
+        event.prevent_default();
+        if let Some(next) = next.and_then(|next| next.dyn_into::<HtmlElement>().ok()) {
+            // What is drawn takes the focus.
+            let _focused = next.focus();
+        }
+    })
+}
+
+fn flight(
+    scene: &Scene,
+    flight: &FlightScene,
+    index: usize,
+    now_ms: f64,
+    still: bool,
+    picking: Option<&Picking<'_>>,
+    act: &Callback<StageAct>,
+) -> Option<Html> {
     let at = |id: u16| {
         scene
             .nodes
             .iter()
             .position(|node| node.id == id)
-            .map(|index| place(index, count))
+            .map(|index| place(scene, index))
     };
     let ((x1, y1), (x2, y2)) = (at(flight.from)?, at(flight.to)?);
     let progress = if still { 0.5 } else { flight.progress(now_ms) };
@@ -70,8 +180,37 @@ fn flight(scene: &Scene, flight: &FlightScene, now_ms: f64, still: bool) -> Opti
         percent(x1 + (x2 - x1) * along),
         percent(y1 + (y2 - y1) * along)
     );
+    let key = format!(
+        "{}.{}.{}.{}",
+        flight.from,
+        flight.to,
+        flight.kind,
+        fixed(flight.arrives_ms, 6)
+    );
+    if let Some(picking) = picking {
+        let picked = Picked::Message {
+            from: flight.from,
+            to: flight.to,
+            kind: flight.kind,
+            arrives_ms: flight.arrives_ms,
+        };
+        let letter = flight
+            .value
+            .as_ref()
+            .map_or("", |value| value.letter.as_str());
+        return Some(html! {
+            <button type="button" {key} class="flight" style={style} data-testid="flight" data-from={flight.from.to_string()}
+                data-to={flight.to.to_string()} data-kind={flight.kind} data-sent={fixed(flight.sent_ms, 3)}
+                data-arrives={fixed(flight.arrives_ms, 3)} tabindex={if index == 0 { "0" } else { "-1" }}
+                aria-pressed={(picking.picked == Some(picked)).to_string()}
+                aria-label={format!("Message {} {letter} from node {} to node {}", flight.kind, flight.from, flight.to)}
+                onclick={act.reform(move |_: MouseEvent| StageAct::Pick(picked))}>
+                { message(flight.shape, flight.value.as_ref()) }
+            </button>
+        });
+    }
     Some(html! {
-        <span class="flight" style={style} data-testid="flight" data-from={flight.from.to_string()}
+        <span {key} class="flight" style={style} data-testid="flight" data-from={flight.from.to_string()}
             data-to={flight.to.to_string()} data-kind={flight.kind} data-sent={fixed(flight.sent_ms, 3)}
             data-arrives={fixed(flight.arrives_ms, 3)}>
             { message(flight.shape, flight.value.as_ref()) }
@@ -105,6 +244,6 @@ pub(super) fn standing_class(standing: Standing) -> &'static str {
         Standing::Up => "standing-up",
         Standing::Crashed => "standing-crashed",
         Standing::Byzantine => "standing-byzantine",
-        Standing::Unheard => "standing-unheard",
+        Standing::Unheard | Standing::Paused => "standing-unheard",
     }
 }

@@ -5,40 +5,16 @@ use yew::prelude::*;
 
 use super::icons::{Icon, icon};
 use super::parts::{fixed, percent, plain, time};
-use crate::browser::keys::Key;
+use crate::playing::TransportAct;
 use crate::session::{SPEEDS, Session};
-
-/// What a person does with the run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum TransportAct {
-    PlayOrPause,
-    Step,
-    Back,
-    Home,
-    End,
-    Seek(f64),
-    Speed(usize),
-}
-
-impl TransportAct {
-    /// What a key means on any stage that plays.
-    pub(super) fn of_key(key: &Key) -> Option<TransportAct> {
-        Some(match (key.name.as_str(), key.shift) {
-            (" ", _) if !key.on_button => TransportAct::PlayOrPause,
-            ("ArrowRight", false) => TransportAct::Step,
-            ("ArrowLeft", false) => TransportAct::Back,
-            ("Home", _) => TransportAct::Home,
-            ("End", _) => TransportAct::End,
-            _ => return None,
-        })
-    }
-}
 
 /// Where what is shown stands in time.
 pub(super) struct Clock<'a> {
     pub(super) cursor_ms: f64,
     pub(super) horizon_ms: f64,
     pub(super) faults_ms: &'a [f64],
+    /// Where two futures that are compared part.
+    pub(super) parted_ms: Option<f64>,
     pub(super) speed: f64,
     pub(super) is_playing: bool,
     pub(super) is_seeking: bool,
@@ -54,6 +30,7 @@ pub(super) fn transport(session: &Session, play: &NodeRef, act: &Callback<Transp
         cursor_ms: session.cursor_ms(),
         horizon_ms: session.horizon_ms(),
         faults_ms: session.faults_ms(),
+        parted_ms: session.parted_ms(),
         speed: session.speed(),
         is_playing: session.is_playing(),
         is_seeking: session.is_seeking(),
@@ -175,9 +152,13 @@ fn scrubber(clock: &Clock<'_>, act: &Callback<TransportAct>) -> Html {
         let style = format!("left:{}", percent((ms / horizon * 100.0).clamp(0.0, 100.0)));
         html! { <span class="fault" {style} title={format!("fault at {}", time(*ms))}></span> }
     });
+    let parted = clock.parted_ms.map(|ms| {
+        let style = format!("left:{}", percent((ms / horizon * 100.0).clamp(0.0, 100.0)));
+        html! { <span class="parted" {style} title={format!("the futures part at {}", time(ms))} data-testid="parted"></span> }
+    });
     html! {
         <div class="scrubber">
-            <div class="faults" aria-hidden="true">{ for marks }</div>
+            <div class="faults" aria-hidden="true">{ for marks }{ for parted }</div>
             <input type="range" min="0" max={fixed(horizon, 0)} step="1" value={fixed(at.min(horizon).floor(), 0)}
                 oninput={seek} aria-label="Time" aria-valuetext={format!("{} of {}", time(at), time(horizon))}
                 data-testid="scrubber" />

@@ -47,7 +47,7 @@ impl Files {
             && !recording::is_recording(bytes)
         {
             let trace = Trace::from_bytes(bytes).map_err(|error| wrong(name, &error))?;
-            let session = Session::open(&trace.whole_scenario())?;
+            let session = Session::replay(&trace)?;
             let note = format!("The run of {name}, with what was done to it by hand.");
             return Ok(Files::Run(Box::new(Opened {
                 session,

@@ -2,6 +2,7 @@
 
 use phaselab_core::event::{EventKind, Level};
 use phaselab_core::narrate;
+use phaselab_core::scenario::Intervention;
 use phaselab_core::sim::Sim;
 
 /// The shortest stretch of time that lanes show.
@@ -27,6 +28,14 @@ impl Scout {
             moments_ms: Vec::new(),
             faults_ms: Vec::new(),
         }
+    }
+
+    /// One that goes on from where a run was changed.
+    pub(super) fn again(mut sim: Sim, by_hand: &[Intervention]) -> Scout {
+        let done = sim.interventions_by_hand().len();
+        sim.plan_by_hand(by_hand.get(done..).unwrap_or_default());
+        // What was told up to here is read again: what was just done belongs to it.
+        Scout::new(sim)
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -57,6 +66,9 @@ impl Scout {
         while let Some(sim) = &mut self.sim {
             let stepped = sim.step();
             for entry in sim.log().iter_from(self.read) {
+                if entry.event.kind.is_of_full_level() {
+                    continue;
+                }
                 let at_ms = entry.at.0 as f64 / 1e6;
                 let is_phase = matches!(entry.event.kind, EventKind::PhaseEntered(_));
                 let is_new = self.moments_ms.last().is_none_or(|last| *last < at_ms);
@@ -77,10 +89,10 @@ impl Scout {
     }
 }
 
-fn is_fault(kind: EventKind) -> bool {
-    use EventKind::{Crashed, FaultInjected, Healed, MessageDropped, Partitioned, Restarted};
+pub(super) fn is_fault(kind: EventKind) -> bool {
+    use EventKind::{Crashed, FaultInjected, Healed, Partitioned, Restarted};
     matches!(
         kind,
-        Crashed | FaultInjected | Healed | Partitioned | Restarted | MessageDropped(_)
+        Crashed | FaultInjected | Healed | Partitioned | Restarted
     )
 }

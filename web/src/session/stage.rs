@@ -1,12 +1,13 @@
 //! What a session shows: the stage, and events as lines.
 
+use phaselab_core::event::RecordKind;
 use phaselab_core::narrate;
 use phaselab_core::sim::log::Logged;
 use phaselab_core::sim::{Flight, Sim};
 use phaselab_core::types::{Hash32, InstanceId, NodeId};
 use phaselab_core::view::ViewScope;
 
-use super::{NODES_DRAWN_MAX, Session, to_ms};
+use super::{NODES_DRAWN_MAX, Session, TOPICS_MAX, to_ms};
 use crate::axis::Axis;
 use crate::few::insert_sorted;
 use crate::scene::{FlightScene, Label, NodePicture, NodeScene, Scene, Standing, Topic};
@@ -29,6 +30,17 @@ impl Session {
             .collect()
     }
 
+    /// The places in the log of the events worth telling.
+    pub fn told(&self) -> &[usize] {
+        self.story.told()
+    }
+
+    /// The event at a place of the log.
+    pub fn line(&self, place: usize) -> Option<EventLine> {
+        let entry = self.sim().log().get(place)?;
+        Some(self.event_line(&entry))
+    }
+
     /// The last `max` events worth telling of one node.
     pub fn events_of(&self, node: NodeId, max: usize) -> Vec<EventLine> {
         let sim = self.sim();
@@ -48,15 +60,16 @@ impl Session {
     pub fn scene(&self) -> Scene {
         let sim = self.sim();
         let scope = if usize::from(sim.scenario().nodes) <= NODES_DRAWN_MAX {
-            ViewScope::Full
+            self.scope()
         } else {
             ViewScope::Summary
         };
         let focus = self.focused();
         let ids: Vec<NodeId> = sim.scenario().ids().take(NODES_DRAWN_MAX).collect();
+        let signed = self.signed(focus);
         let nodes: Vec<NodeScene> = ids
             .iter()
-            .map(|id| self.node_scene(*id, scope, focus))
+            .map(|id| self.node_scene(*id, scope, focus, &signed))
             .collect();
         let label = |value: Hash32| Some((value, label(sim, focus?, value)?));
         let known = nodes
@@ -91,7 +104,13 @@ impl Session {
         }
     }
 
-    fn node_scene(&self, id: NodeId, scope: ViewScope, focus: Option<InstanceId>) -> NodeScene {
+    fn node_scene(
+        &self,
+        id: NodeId,
+        scope: ViewScope,
+        focus: Option<InstanceId>,
+        signed: &[(NodeId, Hash32)],
+    ) -> NodeScene {
         let sim = self.sim();
         let standing = match (sim.is_alive(id), sim.is_byzantine(id)) {
             (false, _) if sim.steps() > 0 => Standing::Crashed,
@@ -102,12 +121,36 @@ impl Session {
             id: id.0,
             standing,
             place: String::new(),
+            group: sim
+                .scenario()
+                .groups
+                .get(usize::from(id.0) - 1)
+                .map_or(0, |group| group.0),
+            signed: signed
+                .iter()
+                .filter(|(by, _)| *by == id)
+                .map(|(_, value)| *value)
+                .collect(),
             picture: NodePicture::from(&sim.view(id, scope)),
             ribbon: self
                 .history
                 .ribbon(id.0, focus, standing != Standing::Crashed),
             marks: self.history.marks(id.0, focus),
         }
+    }
+
+    /// Who signed what in the instance in focus: each value of each node once, in order.
+    fn signed(&self, focus: Option<InstanceId>) -> Vec<(NodeId, Hash32)> {
+        let mut signed = Vec::new();
+        for decision in self.sim().decisions() {
+            let record = &decision.record;
+            let is_meant = record.kind == RecordKind::Signed && Some(record.instance) == focus;
+            let by = record.value.map(|value| (decision.node, value));
+            if let Some(by) = by.filter(|by| is_meant && !signed.contains(by)) {
+                signed.push(by);
+            }
+        }
+        signed
     }
 
     fn flights(&self) -> Vec<FlightScene> {
@@ -162,26 +205,22 @@ impl Session {
 
     /// The instance that is shown.
     pub(super) fn focused(&self) -> Option<InstanceId> {
-        self.focus
-            .or_else(|| self.history.topics().first().copied())
+        let topics = self.history.topics();
+        // Of many the first is long over.
+        let first = match topics.len() {
+            0..=TOPICS_MAX => topics.first(),
+            _ => topics.last(),
+        };
+        self.focus.or(first.copied())
     }
 
     fn topics(&self, nodes: &[NodeScene]) -> Vec<Topic> {
-        let name = |id: &InstanceId| {
-            let known = nodes.iter().find_map(|node| node.picture.instance(*id));
-            known.map_or_else(
-                || id.0.short().to_string(),
-                |instance| instance.name.clone(),
-            )
+        let name = |id: InstanceId| {
+            let known = nodes.iter().find_map(|node| node.picture.instance(id));
+            known.map_or_else(|| self.name_of(id), |instance| instance.name.clone())
         };
-        self.history
-            .topics()
-            .iter()
-            .map(|id| Topic {
-                id: *id,
-                name: name(id),
-            })
-            .collect()
+        let listed = self.listed().into_iter();
+        listed.map(|id| Topic { id, name: name(id) }).collect()
     }
 }
 

@@ -2,13 +2,12 @@
 
 use phaselab_core::event::{EventKind, RecordKind};
 use phaselab_core::narrate;
+use phaselab_core::ordered::Map;
 use phaselab_core::scenario::{Caption, ViewHints};
 use phaselab_core::sim::Sim;
 use phaselab_core::sim::log::Logged;
 use phaselab_core::types::{InstanceId, NodeId, Round};
 use phaselab_core::view::{Shape, Spec};
-
-use crate::few::FewMap;
 
 /// How long a caption is shown at least, in seconds, and how much longer for each character.
 const HOLD_S: (f64, f64) = (1.6, 0.03);
@@ -52,14 +51,14 @@ pub enum GuessResult {
 /// Captions and guess of a run.
 pub(super) struct Story {
     captions: Vec<Caption>,
-    shown: Vec<bool>,
-    current: Option<usize>,
+    /// The event with which each caption was shown, if it was.
+    shown: Vec<Option<usize>>,
     hold_s: f64,
     guess: Option<Guess>,
     /// The places of events worth telling.
     told: Vec<usize>,
     /// Losses that were told: a message that is sent again and again is told once.
-    losses: FewMap<Loss, ()>,
+    losses: Map<Loss, usize>,
 }
 
 /// A lost message: kind, sender, receiver, instance and round.
@@ -69,12 +68,11 @@ impl Story {
     pub(super) fn new(view: &ViewHints) -> Story {
         Story {
             captions: view.caption.clone(),
-            shown: vec![false; view.caption.len()],
-            current: None,
+            shown: vec![None; view.caption.len()],
             hold_s: 0.0,
             guess: None,
             told: Vec::new(),
-            losses: FewMap::default(),
+            losses: Map::default(),
         }
     }
 
@@ -85,7 +83,7 @@ impl Story {
 
     /// Notes the event at a place of the log; whether a caption begins with it.
     pub(super) fn note(&mut self, place: usize, entry: &Logged, spec: &Spec) -> bool {
-        if self.is_told(entry, spec) {
+        if self.is_told(place, entry, spec) {
             self.told.push(place);
         }
         let name = narrate::event_name(entry.event.kind);
@@ -93,9 +91,8 @@ impl Story {
         for (number, caption) in self.captions.iter().enumerate() {
             let is_meant =
                 caption.event == name && caption.node.is_none_or(|node| node == entry.node);
-            if is_meant && !self.shown[number] {
-                self.shown[number] = true;
-                self.current = Some(number);
+            if is_meant && self.shown[number].is_none() {
+                self.shown[number] = Some(place);
                 self.hold_s = HOLD_S.0 + HOLD_S.1 * caption.text.chars().count() as f64;
                 begins = true;
             }
@@ -103,7 +100,7 @@ impl Story {
         begins
     }
 
-    fn is_told(&mut self, entry: &Logged, spec: &Spec) -> bool {
+    fn is_told(&mut self, place: usize, entry: &Logged, spec: &Spec) -> bool {
         let event = &entry.event;
         let EventKind::MessageDropped(kind) = event.kind else {
             return narrate::is_told(event.kind);
@@ -116,17 +113,16 @@ impl Story {
             event.instance,
             event.round,
         );
-        let is_new = self.losses.get(&loss).is_none();
-        if is_new {
-            self.losses.insert(loss, ());
-        }
+        let is_new = *self.losses.get_or_insert_with(loss, || place) == place;
         is_new && shape != Some(Shape::Sync)
     }
 
     pub(super) fn caption(&self) -> Option<&str> {
-        self.current
-            .and_then(|place| self.captions.get(place))
-            .map(|caption| caption.text.as_str())
+        let shown = self.shown.iter().zip(&self.captions);
+        shown
+            .filter_map(|(place, caption)| Some(((*place)?, caption)))
+            .max_by_key(|(place, _)| *place)
+            .map(|(_, caption)| caption.text.as_str())
     }
 
     /// Whether the caption is still being read after `seconds` more.
@@ -139,11 +135,14 @@ impl Story {
         self.hold_s = 0.0;
     }
 
-    pub(super) fn rewind(&mut self) {
-        self.told.clear();
-        self.losses = FewMap::default();
-        self.shown.fill(false);
-        self.current = None;
+    /// Forgets all but the first so many events.
+    pub(super) fn cut(&mut self, events: usize) {
+        self.told
+            .truncate(self.told.partition_point(|place| *place < events));
+        self.losses.retain(|_, place| *place < events);
+        for shown in &mut self.shown {
+            *shown = shown.filter(|place| *place < events);
+        }
     }
 
     pub(super) fn set_guess(&mut self, guess: Guess) {

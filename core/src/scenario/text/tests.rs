@@ -19,6 +19,22 @@ fn errors_say_where_what_and_what_was_expected() {
             "three.toml:4: unknown key \"lantency_ms\"; did you mean latency_ms?",
         ),
         (
+            "[[view.break]]\nlabel = \"Crash\"\n",
+            "three.toml:4: view.break: expected exactly one of at and exhibit",
+        ),
+        (
+            "[[view.break]]\nlabel = \"Crash\"\nat = { ms = 5, do = \"crash\", node = 4 }\n",
+            "three.toml:4: crash: node 4 does not exist; expected 1 to 3",
+        ),
+        (
+            "[[view.break]]\nlabel = \"Crash\"\nexhibit = \"S0-F99\"\n",
+            "three.toml:4: view.break: no exhibit \"S0-F99\" of two-phase; `phaselab museum` lists them",
+        ),
+        (
+            "[[view.break]]\nlabel = \"Crash\"\nat = { ms = 5, do = \"crush\", node = 1 }\n",
+            "three.toml:4: unknown do \"crush\"; did you mean crash?",
+        ),
+        (
             "seeds = 1\n",
             "three.toml:3: unknown key \"seeds\"; did you mean seed?",
         ),

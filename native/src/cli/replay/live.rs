@@ -132,6 +132,16 @@ pub(super) fn run(args: &ReplayArgs) -> Outcome {
     }
 }
 
+/// The run of recordings before its first step, for whoever looks at more than whether it came the same.
+pub(in super::super) fn open(paths: &[PathBuf]) -> Result<Sim, Failure> {
+    let wrong =
+        |error: &dyn std::fmt::Display| Failure::Input(format!("{}: {error}", named(paths)));
+    let mut lives = find(paths)?.lives;
+    lives.sort_by_key(|(_, life)| life.head.order());
+    let script = Script::new(&rerun(&lives)?).map_err(|error| wrong(&error))?;
+    Sim::live(&Arc::new(script)).map_err(|error| wrong(&error))
+}
+
 /// Every life by itself, on all cores, and each compared with what the one before left.
 fn rerun(lives: &[(PathBuf, Arc<Recording>)]) -> Result<Vec<Rerun>, Failure> {
     let again = |(path, life): &(PathBuf, Arc<Recording>)| {

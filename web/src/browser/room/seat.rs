@@ -98,8 +98,7 @@ impl RoomHandle {
         room.interval
             .replace(Some(Interval::new(LOOK_EVERY_MS, move || {
                 if let Some(room) = looking.upgrade() {
-                    room.ask();
-                    room.news();
+                    room.look();
                 }
             })));
         Ok(RoomHandle { room })
@@ -154,6 +153,12 @@ impl Hearing {
                 }
             }
             "stopped" => self.stopped(text("text")),
+            "slept" | "waits" => {
+                if let Some(room) = self.room.borrow().as_ref() {
+                    let you = room.state.borrow().seat.as_ref().map(|seat| seat.you);
+                    room.hear_thread(you, data);
+                }
+            }
             "gone" => {
                 on_wait(Waiting::Gateway);
                 self.change(|seat| seat.online = None);

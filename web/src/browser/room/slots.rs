@@ -56,8 +56,7 @@ impl Room {
         let interval = Interval::new(COUNT_TABS_EVERY_MS, move || {
             if let Some(room) = room.upgrade() {
                 room.count_tabs_soon();
-                room.ask();
-                room.news();
+                room.look();
             }
         });
         *self.interval.borrow_mut() = Some(interval);
@@ -99,7 +98,15 @@ impl Room {
     /// Holds the node's lock whenever it is this tab's turn.
     async fn keep_slot(self: Rc<Self>, locks: Locks, node: u16) {
         let name = format!("phaselab/{}/node/{node}", self.name);
-        while let Some(lock) = locks.acquire(&name).await {
+        let room = Rc::downgrade(&self);
+        let on_loss = move || {
+            if let Some(room) = room.upgrade() {
+                // Somebody took it from a tab that stood still: the node runs there, and this life of it is fenced off.
+                room.state.borrow_mut().placement.drop_node(node);
+                room.give_up(node);
+            }
+        };
+        while let Some(lock) = locks.acquire_until(&name, on_loss.clone()).await {
             // The lock may be free because its tab is gone: count before deciding.
             self.count_tabs().await;
             if self.is_gone.get() {
@@ -121,7 +128,20 @@ impl Room {
 
     async fn keep_chain(self: Rc<Self>, locks: Locks) {
         let name = format!("phaselab/{}/chain", self.name);
-        let Some(lock) = locks.acquire(&name).await else {
+        let on_loss = {
+            let room = Rc::downgrade(&self);
+            let locks = locks.clone();
+            move || {
+                if let Some(room) = room.upgrade().filter(|room| !room.is_gone.get()) {
+                    // Taken from a tab that stood still: the chain runs elsewhere.
+                    *room.chain.borrow_mut() = None;
+                    room.state.borrow_mut().has_chain = false;
+                    *room.chain_lock.borrow_mut() = None;
+                    spawn_local(room.keep_chain(locks.clone()));
+                }
+            }
+        };
+        let Some(lock) = locks.acquire_until(&name, on_loss).await else {
             return;
         };
         if self.is_gone.get() {

@@ -10,7 +10,10 @@ use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
 
 use super::slots::Slot;
 use super::{Room, post};
+use crate::browser::idb::Clash;
+use crate::browser::page_time_ms;
 use crate::live::room_state::{Hosted, Notice};
+use crate::live::sleep::Sleep;
 use crate::live::watch::WatchFrame;
 
 /// The worker's script, beside index.html.
@@ -65,7 +68,10 @@ impl Drop for Thread {
 impl Room {
     /// Starts a node's thread. The promise resolves when the node is given up; `None` if it only starts again.
     pub(super) fn run_node(self: &Rc<Self>, node: u16) -> Option<Promise> {
+        let is_down = self.state.borrow().faults.is_down(node);
         let thread = match self.seat {
+            // Crashed by hand, and taken over by this tab: it stays so.
+            _ if is_down => Err(String::new()),
             Some(_) => self.spawn_seat(),
             None => {
                 let me = self.state.borrow().me().to_owned();
@@ -157,16 +163,14 @@ impl Room {
             ("tab", &tab.into()),
             ("genesis", &Uint8Array::from(genesis.as_slice())),
             ("createdMs", &(self.charter.created_ms as f64).into()),
+            ("faults", &self.faults_to_js()),
         ];
         let (room, other) = (Rc::downgrade(self), Rc::downgrade(self));
         Thread::start(
             order,
             move |data| {
-                if field(data, "kind").as_string().as_deref() == Some("stopped")
-                    && let Some(room) = room.upgrade()
-                {
-                    let why = field(data, "text").as_string();
-                    room.on_thread_stopped(id, why.unwrap_or_default());
+                if let Some(room) = room.upgrade() {
+                    room.hear_thread(id, data);
                 }
             },
             move |why| {
@@ -177,7 +181,39 @@ impl Room {
         )
     }
 
+    /// A thread said something: of a node, or of the chain.
+    pub(super) fn hear_thread(&self, node: Option<u16>, data: &JsValue) {
+        let text = field(data, "text").as_string().unwrap_or_default();
+        match field(data, "kind").as_string().as_deref() {
+            Some("stopped") => self.on_thread_stopped(node, text),
+            Some("slept") => {
+                let slept_ms = field(data, "ms").as_f64().unwrap_or_default();
+                if let Some(node) = node {
+                    let mut state = self.state.borrow_mut();
+                    let last = state.sleep.take();
+                    state.sleep = Some(Sleep::of(last, node, slept_ms, page_time_ms()));
+                }
+                self.news();
+            }
+            Some("waits") => {
+                let clash = [Clash::Older, Clash::Over];
+                let clash = clash.into_iter().find(|clash| clash.text() == text);
+                self.on_clash(clash.unwrap_or(Clash::Over));
+            }
+            _ => {}
+        }
+    }
+
+    /// Another version of this page is open.
+    pub(super) fn on_clash(&self, clash: Clash) {
+        self.state.borrow_mut().clash = clash.text();
+        self.news();
+    }
+
     pub(super) fn on_thread_stopped(&self, node: Option<u16>, why: String) {
+        if why == Clash::Newer.text() {
+            self.on_clash(Clash::Newer);
+        }
         match node {
             Some(node) => self.stopped(node, why),
             None => {

@@ -168,7 +168,9 @@ impl Seat {
         let id = self.own_id(genesis)?;
         self.member.set(Some((id, genesis.hash())));
         let (secret, rows, store) = NodeStore::open(&self.room, SEAT).await?;
-        let mut host = Host::open(genesis, id, &secret, &rows, random_bytes())
+        let reel = store.reel();
+        let recorded = Some((reel.tape(), charter.created_ms));
+        let mut host = Host::open(genesis, id, &secret, &rows, random_bytes(), recorded)
             .map_err(|error| error.to_string())?;
         host.replica_mut().set_level(Level::Full);
         let uplink = self.uplink.borrow().clone();
@@ -194,7 +196,7 @@ impl Seat {
                 ("node", &id.0.into()),
             ],
         );
-        reporter.follow(node);
+        reporter.follow(node, reel);
         Ok(())
     }
 }
