@@ -14,10 +14,11 @@ main(() => {
   const assembled = join(targetDirectory(env), 'page');
   say('building the page (about 2 minutes the first time)');
   const dev = process.argv.includes('--dev');
-  // Three programs of one crate: a visit loads the one that its address asks for.
+  // Four programs of one crate: a visit loads the one that its address asks for.
   const program = (name, feature, outDir) =>
     buildWasm({ folder: 'web', name, outDir, features: [feature], dev, pack: false, env });
   program('phaselab_web', 'simulate', assembled);
+  program('phaselab_workbench', 'workbench', join(assembled, 'workbench'));
   program('phaselab_museum', 'museum', join(assembled, 'museum'));
   program('phaselab_live', 'live', join(assembled, 'live'));
   buildChecker(assembled, env);

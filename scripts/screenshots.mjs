@@ -8,15 +8,33 @@ import { root } from './lib/workspace.mjs';
 main(() =>
   withPage(async (address, browser) => {
     const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce' });
-    await takeThreeSigners(page, address);
+    const keep = (name) => page.screenshot({ path: join(root, 'docs', `${name}.png`) });
+    await stepped(page, address);
+    await keep('three-signers');
+    // Another program: only a page that is loaded anew asks for it.
+    await page.goto('about:blank');
+    await stepped(page, `${address}#workbench`);
+    await page.getByTestId('view-spacetime').click();
+    await page.getByTestId('spacetime').waitFor();
+    await keep('space-time');
+    await page.goto('about:blank');
+    await decided(page, `${address}?room=pictures#live`);
+    await keep('live');
   }),
 );
 
 /** The default scenario, when two of three signers have locked A. */
-async function takeThreeSigners(page, address) {
+async function stepped(page, address) {
   await page.goto(address);
   await page.getByTestId('play').waitFor();
   for (let step = 0; step < 16; step += 1) await page.getByTestId('step').click();
   await page.getByTestId('play').hover();
-  await page.screenshot({ path: join(root, 'docs', 'three-signers.png') });
+}
+
+/** A room of one tab whose three nodes have decided. */
+async function decided(page, address) {
+  await page.goto(address);
+  for (const node of [1, 2, 3]) await page.locator(`[data-testid=live-node-${node}][data-standing=up]`).waitFor();
+  await page.getByTestId('submit').click();
+  for (const node of [1, 2, 3]) await page.locator(`[data-testid=live-node-${node}][data-phase=completed]`).waitFor();
 }

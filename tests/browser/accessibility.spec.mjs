@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { expect, test } from '@playwright/test';
-import { allIn, allUp, atRest, freshRoom, openRun } from './support.mjs';
+import { allIn, allUp, atRest, freshRoom, openWorkbench } from './support.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
@@ -42,7 +42,7 @@ for (const colorScheme of ['light', 'dark']) {
 
       test('the simulator', async ({ page }) => {
         await page.addInitScript(axe);
-        await openRun(page);
+        await openWorkbench(page);
         await check(page, 'at the start');
         await fits(page, width);
         await page.getByTestId('play').click();
@@ -85,13 +85,13 @@ for (const colorScheme of ['light', 'dark']) {
         await check(page, 'presenter mode');
         expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
         await page.keyboard.press('p');
-        await openRun(page, { scenario: 'two-phase/late-joiner' });
+        await openWorkbench(page, { scenario: 'two-phase/late-joiner' });
         await check(page, 'with a node that is down');
         await page.keyboard.press('End');
         await atRest(page);
         await check(page, 'at the end of a run with faults');
         await fits(page, width);
-        await openRun(page, { scenario: 'two-phase/max-retries' });
+        await openWorkbench(page, { scenario: 'two-phase/max-retries' });
         await page.keyboard.press('End');
         await atRest(page);
         await check(page, 'a run that stalled');
@@ -133,7 +133,7 @@ for (const colorScheme of ['light', 'dark']) {
 
       test('the checker', async ({ page }) => {
         await page.addInitScript(axe);
-        await openRun(page, { scenario: 'two-phase/divergent-views' });
+        await openWorkbench(page, { scenario: 'two-phase/divergent-views' });
         await page.getByTestId('check').click();
         await check(page, 'before a search');
         await page.getByTestId('check-start').click();
@@ -148,7 +148,7 @@ for (const colorScheme of ['light', 'dark']) {
 test('a page of 320 px, as at 400 % zoom, loses nothing and scrolls one way', async ({ page }) => {
   await page.setViewportSize({ width: 320, height: 256 });
   for (const view of ['view-lanes', 'view-spacetime']) {
-    await openRun(page);
+    await openWorkbench(page);
     await page.getByTestId(view).click();
     await page.getByTestId('scrubber').fill('125');
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
@@ -171,7 +171,7 @@ test('a page of 320 px, as at 400 % zoom, loses nothing and scrolls one way', as
 
 test('in colours that a person chose, values, phases and meters are told apart', async ({ page }) => {
   await page.emulateMedia({ forcedColors: 'active' });
-  await openRun(page);
+  await openWorkbench(page);
   await page.getByTestId('scrubber').fill('125');
   await atRest(page);
   const look = await page.evaluate(() => {
@@ -204,7 +204,7 @@ test('in colours that a person chose, values, phases and meters are told apart',
 test('with little motion wanted nothing runs by itself in any state', async ({ page }) => {
   await page.emulateMedia({ reducedMotion: 'reduce' });
   const running = () => page.evaluate(() => document.getAnimations().filter(({ playState }) => playState === 'running').length);
-  await openRun(page);
+  await openWorkbench(page);
   await page.getByTestId('scrubber').fill('125');
   expect(await running()).toBe(0);
   await page.getByTestId('view-spacetime').click();
@@ -217,7 +217,7 @@ test('with little motion wanted nothing runs by itself in any state', async ({ p
 });
 
 test('segments of a meter are as wide as their weights, and the line is at the threshold', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   await page.getByTestId('end').click();
   await atRest(page);
   for (const lane of [1, 2, 3]) {

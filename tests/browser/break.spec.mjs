@@ -1,7 +1,7 @@
 // What a person does to a run: faults by mouse and by keyboard, futures that are kept, and breakpoints.
 
 import { expect, test } from '@playwright/test';
-import { atRest, openRun, refuseErrors, step } from './support.mjs';
+import { atRest, openWorkbench, refuseErrors, step } from './support.mjs';
 
 const hash = (page) => page.getByTestId('trace-hash').textContent();
 
@@ -28,7 +28,7 @@ test.beforeEach(({ page }) => {
 test.afterEach(() => expect(errors).toEqual([]));
 
 test('by click: crash and restart, and looking back undoes nothing', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   await toTheMiddle(page);
   await page.getByTestId('node-1').click();
   await page.getByTestId('crash').click();
@@ -48,7 +48,7 @@ test('by click: crash and restart, and looking back undoes nothing', async ({ pa
 });
 
 test('by click: a link is cut, a message is late, one is dropped, and a node lies', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   const planned = await toTheEnd(page);
   await toTheMiddle(page);
   const before = await step(page);
@@ -85,7 +85,7 @@ test('by click: a link is cut, a message is late, one is dropped, and a node lie
 });
 
 test('everything in the form can be done, and what cannot is told', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   await toTheMiddle(page);
   await page.getByTestId('open-deed').click();
   const verbs = await page.getByTestId('deed-verb').locator('option').allTextContents();
@@ -109,7 +109,7 @@ test('everything in the form can be done, and what cannot is told', async ({ pag
 });
 
 test('by keyboard alone: crash, cut, drop, fork, a breakpoint', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await expect(page.getByTestId('play')).toBeFocused();
@@ -145,7 +145,7 @@ test('by keyboard alone: crash, cut, drop, fork, a breakpoint', async ({ page })
 });
 
 test('links and messages are a group each: one stop, and arrows within', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   await toTheMiddle(page);
   await expect(page.locator('.link[tabindex="0"]')).toHaveCount(1);
   await expect(page.locator('.flight[tabindex="0"]')).toHaveCount(1);
@@ -161,7 +161,7 @@ test('links and messages are a group each: one stop, and arrows within', async (
 });
 
 test('playing stops where it is told to, and says where', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   await page.getByTestId('open-breakpoints').click();
   await page.getByTestId('wait').selectOption('committed');
   await page.getByTestId('wait-at').selectOption('node 3');
@@ -177,7 +177,7 @@ test('playing stops where it is told to, and says where', async ({ page }) => {
 });
 
 test('a broken rule stops the run, says why, and the same run holds under hardened rules', async ({ page }) => {
-  await openRun(page, { scenario: 'two-phase/equivocator' });
+  await openWorkbench(page, { scenario: 'two-phase/equivocator' });
   await page.getByTestId('speed').selectOption('16×');
   await page.getByTestId('play').click();
   await expect(page.getByTestId('violated')).toContainText('Safety broken: agreement', { timeout: 60_000 });
@@ -188,7 +188,7 @@ test('a broken rule stops the run, says why, and the same run holds under harden
 });
 
 test('without a quorum it stalls, and says what is missing', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   await page.getByTestId('scrubber').fill('99');
   await atRest(page);
   for (const node of ['1', '2']) {
@@ -201,7 +201,7 @@ test('without a quorum it stalls, and says what is missing', async ({ page }) =>
 });
 
 test('two futures are compared, and both are gone to', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   const planned = await toTheEnd(page);
   await toTheMiddle(page);
   const at = await step(page);
@@ -233,7 +233,7 @@ test('two futures are compared, and both are gone to', async ({ page }) => {
 for (const width of [1280, 390]) {
   test(`now break it, at ${width} px`, async ({ page }) => {
     await page.setViewportSize({ width, height: width === 390 ? 844 : 800 });
-    await openRun(page);
+    await openWorkbench(page);
     await expect(page.getByTestId('breaks')).toHaveCount(0);
     await toTheEnd(page);
     const buttons = page.getByTestId('break');

@@ -2,10 +2,10 @@
 
 import { expect, test } from '@playwright/test';
 import { phaselab } from '../node/cli.mjs';
-import { openRun, refuseErrors } from './support.mjs';
+import { openWorkbench, refuseErrors } from './support.mjs';
 
 async function openChecker(page, scenario) {
-  await openRun(page, { scenario });
+  await openWorkbench(page, { scenario });
   await page.getByTestId('check').click();
   await expect(page.getByTestId('checker')).toBeVisible();
 }

@@ -1,10 +1,10 @@
 // Ways of looking at a run: space-time, the filtered list of events, help, presenter mode.
 
 import { expect, test } from '@playwright/test';
-import { atRest, drawn, openRun, step } from './support.mjs';
+import { atRest, drawn, openWorkbench, step } from './support.mjs';
 
 test('space-time draws each message from where it was sent to where it ended, and a click goes there', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   await page.getByTestId('scrubber').fill('130');
   await atRest(page);
   await page.getByTestId('view-spacetime').click();
@@ -27,7 +27,7 @@ test('space-time draws each message from where it was sent to where it ended, an
 });
 
 test('space-time can be gone through by keyboard', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   await page.getByTestId('scrubber').fill('130');
   await atRest(page);
   await page.getByTestId('play').focus();
@@ -48,7 +48,7 @@ test('space-time can be gone through by keyboard', async ({ page }) => {
 });
 
 test('many messages are drawn on a canvas, and few elements are', async ({ page }) => {
-  await openRun(page, { scenario: 'two-phase/max-retries' });
+  await openWorkbench(page, { scenario: 'two-phase/max-retries' });
   await page.getByTestId('end').click();
   await atRest(page);
   await page.getByTestId('view-spacetime').click();
@@ -65,7 +65,7 @@ test('many messages are drawn on a canvas, and few elements are', async ({ page 
 });
 
 test('a narrower stretch of time is the same clock for lanes and space-time', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   await page.getByTestId('scrubber').fill('130');
   await atRest(page);
   const ticks = () => page.locator('.tick').allTextContents();
@@ -83,7 +83,7 @@ test('a narrower stretch of time is the same clock for lanes and space-time', as
 });
 
 test('the list of events is filtered by words, and has only the rows in sight', async ({ page }) => {
-  await openRun(page, { scenario: 'two-phase/max-retries' });
+  await openWorkbench(page, { scenario: 'two-phase/max-retries' });
   await page.getByTestId('end').click();
   await atRest(page);
   await page.getByTestId('events-all').click();
@@ -112,7 +112,7 @@ test('the list of events is filtered by words, and has only the rows in sight', 
 });
 
 test('help tells the keys, and gives the focus back', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   await page.getByTestId('play').focus();
   await page.keyboard.press('?');
   const dialog = page.getByTestId('help-dialog');
@@ -129,7 +129,7 @@ test('help tells the keys, and gives the focus back', async ({ page }) => {
 });
 
 test('presenter mode is larger, leaves out what a class does not need, and stays', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   const width = async () => (await page.getByTestId('play').boundingBox()).width;
   const before = await width();
   await page.getByTestId('presenter').click();

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { once } from 'node:events';
 import { expect, test } from '@playwright/test';
 import { phaselab } from '../node/cli.mjs';
-import { atRest, openRun, refuseErrors, step } from './support.mjs';
+import { atRest, openWorkbench, refuseErrors, step } from './support.mjs';
 
 const binary = process.env.PHASELAB;
 let folder;
@@ -35,7 +35,7 @@ test.afterAll(() => rmSync(folder, { recursive: true, force: true }));
 test('the page opens a live run, plays it to the same hash, and lets nobody change it', async ({ page }) => {
   const errors = [];
   refuseErrors(page, errors);
-  await openRun(page, { scenario: 'two-phase/three-signers' });
+  await openWorkbench(page, { scenario: 'two-phase/three-signers' });
   await page.getByTestId('open').setInputFiles(join(folder, 'live.rec'));
   await expect(page.getByTestId('opened')).toContainText('3 recorded lives');
   await expect(page.getByTestId('opened')).toContainText('all came the same');
@@ -65,7 +65,7 @@ test('the page opens a live run, plays it to the same hash, and lets nobody chan
 });
 
 test('the nodes\' own files are opened together, and a changed one is refused in words', async ({ page }) => {
-  await openRun(page, { scenario: 'two-phase/three-signers' });
+  await openWorkbench(page, { scenario: 'two-phase/three-signers' });
   const recordings = join(folder, 'cluster', 'recordings');
   const files = readdirSync(recordings).map((name) => join(recordings, name));
   expect(files).toHaveLength(3);

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from '@playwright/test';
 import { phaselab } from '../node/cli.mjs';
-import { atRest, openRun, refuseErrors, step } from './support.mjs';
+import { atRest, openWorkbench, refuseErrors, step } from './support.mjs';
 
 /** A link of format 2 to late-joiner with seed 5: what stands before its body is the same in every format. */
 const ofOtherFormat = 'AgAFF_8JFXR3by1waGFzZS9sYXRlLWpvaW5lcgUAAAAAAAAAAAAAAABIJTnnCQkJ';
@@ -18,7 +18,7 @@ async function toTheEnd(page) {
 }
 
 test('an untouched run has a short command, and its hash is the terminal\'s', async ({ page }) => {
-  await openRun(page, { scenario: 'two-phase/late-joiner', seed: 11 });
+  await openWorkbench(page, { scenario: 'two-phase/late-joiner', seed: 11 });
   const end = await toTheEnd(page);
   await page.getByTestId('share').click();
   await expect(page.getByRole('heading', { name: 'Share this run' })).toBeFocused();
@@ -31,7 +31,7 @@ test('an untouched run has a short command, and its hash is the terminal\'s', as
 });
 
 test('a run that was touched opens elsewhere where it stood, and ends the same there and in the terminal', async ({ page, browser }) => {
-  await openRun(page);
+  await openWorkbench(page);
   for (let times = 0; times < 12; times += 1) await page.getByTestId('step').click();
   await page.getByTestId('node-1').click();
   await page.getByTestId('crash').click();
@@ -63,7 +63,7 @@ test('a run that was touched opens elsewhere where it stood, and ends the same t
 
 test('the link is copied, or selected where pages may not copy', async ({ page, context }) => {
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
-  await openRun(page);
+  await openWorkbench(page);
   await page.getByTestId('share').click();
   const link = await page.getByTestId('share-link').inputValue();
   await page.getByRole('button', { name: 'Copy: Link to this moment' }).click();
@@ -76,7 +76,7 @@ test('the link is copied, or selected where pages may not copy', async ({ page, 
 });
 
 test('every download reads back', async ({ page }) => {
-  await openRun(page);
+  await openWorkbench(page);
   const end = await toTheEnd(page);
   await page.getByTestId('share').click();
   const file = async (format) => {

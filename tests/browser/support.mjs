@@ -2,11 +2,16 @@
 
 import { expect } from '@playwright/test';
 
-/** Opens a simulated run and waits until it is at rest. */
-export async function openRun(page, { scenario, seed } = {}) {
-  const parts = [scenario && `scenario=${scenario}`, seed !== undefined && `seed=${seed}`].filter(Boolean);
+/** Opens a simulated run as a first visit shows it, and waits until it is at rest. */
+export async function openRun(page, { scenario, seed, mode } = {}) {
+  const parts = [mode, scenario && `scenario=${scenario}`, seed !== undefined && `seed=${seed}`].filter(Boolean);
   await page.goto(`/#${parts.join('&')}`);
   await atRest(page);
+}
+
+/** Opens a simulated run in the workbench, and waits until it is at rest. */
+export async function openWorkbench(page, run) {
+  await openRun(page, { ...run, mode: 'workbench' });
 }
 
 /** Waits until nothing plays, seeks or looks ahead. */

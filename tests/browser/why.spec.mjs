@@ -35,9 +35,14 @@ test('a decision is told as the command line tells it, and each cause leads to i
       await expect(panel.getByRole('listitem').nth(place)).toContainText(`because of ${from}`);
     }
   }
-  // The causes are marked among the events.
+  // The causes are marked among the events, of which those in sight are drawn.
   await page.getByTestId('events-all').click();
-  await expect(page.locator('.event.cause')).toHaveCount(why.lines.filter(({ index }) => index !== null).length);
+  for (const [place, { step: at, index }] of why.lines.entries()) {
+    if (index === null) continue;
+    await lines.nth(place).click();
+    await atRest(page);
+    await expect(page.locator(`[data-event="${at}.${index}"]`)).toHaveClass(/\bcause\b/);
+  }
   const vote = why.lines.findIndex(({ kind }) => kind === 'vote');
   await lines.nth(vote).click();
   await atRest(page);

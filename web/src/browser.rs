@@ -1,6 +1,9 @@
 //! What browsers offer: the address, frames, keys, locks, IndexedDB and workers, each wrapped as thinly as it goes.
 
+use js_sys::{Function, Promise, Reflect};
+use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{Event, EventTarget, Window};
 
 pub(crate) mod checker;
@@ -57,6 +60,26 @@ pub(crate) fn set_hash(hash: &str) {
     if let Some(window) = window() {
         // A browser that refuses leaves the page as it is.
         let _set = window.location().set_hash(hash);
+    }
+}
+
+/// The same, without a step in the history, and without anybody being told.
+pub(crate) fn replace_hash(hash: &str) {
+    let history = window().and_then(|window| window.history().ok());
+    if let Some(history) = history {
+        // A browser that refuses leaves the address as it is.
+        let _set = history.replace_state_with_url(&JsValue::NULL, "", Some(hash));
+    }
+}
+
+/// Lets `index.html` load the program of the address and start it in the place of this one; whether it could.
+pub(crate) async fn start_program() -> bool {
+    let start = window().and_then(|window| Reflect::get(&window, &"phaselabStart".into()).ok());
+    let start = start.and_then(|start| start.dyn_into::<Function>().ok());
+    let started = start.and_then(|start| start.call0(&JsValue::NULL).ok());
+    match started.and_then(|started| started.dyn_into::<Promise>().ok()) {
+        Some(started) => JsFuture::from(started).await.is_ok(),
+        None => false,
     }
 }
 

@@ -8,6 +8,12 @@ pub fn start_page() {
     crate::page::mount();
 }
 
+/// Takes the page away, for another program to start.
+#[wasm_bindgen]
+pub fn stop_page() {
+    crate::page::unmount();
+}
+
 /// Runs a node or the chain of a live room in this worker, as the page orders.
 #[cfg(feature = "live")]
 #[wasm_bindgen]

@@ -10,7 +10,7 @@
 
 // Each program leaves out what only another one draws.
 #![cfg_attr(
-    not(all(feature = "simulate", feature = "museum", feature = "live")),
+    not(all(feature = "workbench", feature = "museum", feature = "live")),
     allow(dead_code)
 )]
 
@@ -30,6 +30,10 @@ pub mod scene;
 pub mod session;
 pub mod spacetime;
 pub mod split;
+
+/// Whether this program is the workbench. The one of a first visit only shows runs, so that it is small; what somebody
+/// wants to do to a run it leaves to the workbench, which goes on from there.
+pub const WORKBENCH: bool = cfg!(feature = "workbench");
 
 #[cfg(target_arch = "wasm32")]
 mod browser;

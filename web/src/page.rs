@@ -1,5 +1,7 @@
 //! What is drawn. Components hold a session or a room and draw it; nothing is decided here.
 
+use std::cell::RefCell;
+
 use phaselab_core::types::{InstanceId, NodeId};
 
 use crate::keymap::Meaning;
@@ -57,10 +59,21 @@ impl StageAct {
     }
 }
 
+thread_local! {
+    static MOUNTED: RefCell<Option<yew::AppHandle<app::App>>> = const { RefCell::new(None) };
+}
+
 /// Replaces the poster.
 pub(crate) fn mount() {
     if let Some(root) = document().and_then(|document| document.get_element_by_id("app")) {
-        yew::Renderer::<app::App>::with_root(root).render();
+        MOUNTED.set(Some(yew::Renderer::<app::App>::with_root(root).render()));
+    }
+}
+
+/// Makes room for another program.
+pub(crate) fn unmount() {
+    if let Some(app) = MOUNTED.take() {
+        app.destroy();
     }
 }
 

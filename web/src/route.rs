@@ -1,5 +1,6 @@
-//! What the address says: `#live` or `/live`, or `#scenario=NAME&seed=7` for a run, `#/run/TOKEN` for one that was shared, `#museum` or
-//! `#museum=S0-F1` for a flaw; `?room=NAME&nodes=3` for a live room, and `#join=INVITE` for a seat in a hybrid cluster.
+//! What the address says: `#live` or `/live`, or `#scenario=NAME&seed=7` for a run, `#workbench&scenario=NAME` for one that
+//! things are done to, `#/run/TOKEN` for one that was shared, `#museum` or `#museum=S0-F1` for a flaw;
+//! `?room=NAME&nodes=3` for a live room, and `#join=INVITE` for a seat in a hybrid cluster.
 
 use phaselab_core::gateway::Invite;
 
@@ -12,6 +13,8 @@ pub enum Route {
         scenario: Option<String>,
         /// The seed.
         seed: Option<u64>,
+        /// Whether in the workbench, and where it stands there.
+        workbench: Option<Stand>,
     },
     /// A run that somebody shared, by its link's token.
     Run(String),
@@ -24,6 +27,29 @@ pub enum Route {
         /// One of its exhibits, by the flaw's id.
         exhibit: Option<String>,
     },
+}
+
+/// Where a run stands, and what is to be done next, as one program tells another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stand {
+    /// The step.
+    pub step: u64,
+    /// The node that is selected.
+    pub node: Option<u16>,
+    /// The guess.
+    pub guess: Option<String>,
+    /// What is to be done.
+    pub wish: Option<String>,
+}
+
+impl Stand {
+    fn to_pairs(&self) -> impl Iterator<Item = String> {
+        let step = (self.step > 0).then(|| format!("step={}", self.step));
+        let node = self.node.map(|node| format!("node={node}"));
+        let guess = self.guess.as_ref().map(|guess| format!("guess={guess}"));
+        let wish = self.wish.as_ref().map(|wish| format!("do={wish}"));
+        [step, node, guess, wish].into_iter().flatten()
+    }
 }
 
 impl Route {
@@ -58,6 +84,14 @@ impl Route {
         Route::Simulate {
             scenario: value("scenario"),
             seed: value("seed").and_then(|seed| seed.parse().ok()),
+            workbench: (hash.split('&').next() == Some("workbench")).then(|| Stand {
+                step: value("step")
+                    .and_then(|step| step.parse().ok())
+                    .unwrap_or(0),
+                node: value("node").and_then(|node| node.parse().ok()),
+                guess: value("guess"),
+                wish: value("do"),
+            }),
         }
     }
 
@@ -66,7 +100,10 @@ impl Route {
         match self {
             Route::Live | Route::Join(_) => cfg!(feature = "live"),
             Route::Museum { .. } => cfg!(feature = "museum"),
-            Route::Simulate { .. } | Route::Run(_) => cfg!(feature = "simulate"),
+            Route::Simulate {
+                workbench: None, ..
+            } => cfg!(feature = "simulate"),
+            Route::Simulate { .. } | Route::Run(_) => crate::WORKBENCH,
         }
     }
 
@@ -81,17 +118,17 @@ impl Route {
             }
             Route::Museum { exhibit: None } => "#museum".to_owned(),
             Route::Museum { exhibit: Some(id) } => format!("#museum={id}"),
-            Route::Simulate { scenario, seed } => {
+            Route::Simulate {
+                scenario,
+                seed,
+                workbench,
+            } => {
+                let mode = workbench.as_ref().map(|_| "workbench".to_owned());
                 let scenario = scenario.as_ref().map(|name| format!("scenario={name}"));
                 let seed = seed.map(|seed| format!("seed={seed}"));
-                format!(
-                    "#{}",
-                    scenario
-                        .into_iter()
-                        .chain(seed)
-                        .collect::<Vec<_>>()
-                        .join("&")
-                )
+                let stand = workbench.iter().flat_map(Stand::to_pairs);
+                let pairs = mode.into_iter().chain(scenario).chain(seed).chain(stand);
+                format!("#{}", pairs.collect::<Vec<_>>().join("&"))
             }
         }
     }
@@ -138,12 +175,30 @@ mod tests {
         let run = Route::Simulate {
             scenario: Some("two-phase/three-signers".to_owned()),
             seed: Some(9),
+            workbench: None,
+        };
+        let stands = Route::Simulate {
+            scenario: None,
+            seed: Some(2),
+            workbench: Some(Stand {
+                step: 12,
+                node: Some(3),
+                guess: Some("neither".to_owned()),
+                wish: Some("break-1".to_owned()),
+            }),
+        };
+        let begins = Route::Simulate {
+            scenario: None,
+            seed: None,
+            workbench: Some(Stand::default()),
         };
         for route in [
             Route::Live,
             Route::Run("AwD-_9".to_owned()),
             Route::Join(Some([0xa5; 16])),
             run,
+            stands,
+            begins,
             Route::Museum { exhibit: None },
             Route::Museum {
                 exhibit: Some("S0-F1".to_owned()),
@@ -151,6 +206,7 @@ mod tests {
             Route::Simulate {
                 scenario: None,
                 seed: None,
+                workbench: None,
             },
         ] {
             assert_eq!(Route::from_address("/", &route.to_hash()), route);
@@ -159,7 +215,8 @@ mod tests {
             Route::from_address("/", "#seed=x"),
             Route::Simulate {
                 scenario: None,
-                seed: None
+                seed: None,
+                workbench: None,
             }
         );
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 
+use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::scenario::{builtin, parse};
 use phaselab_core::sim::Sim;
 use phaselab_core::sim::report::Report;
@@ -35,11 +36,8 @@ fn every_golden_run_has_its_scenario() {
         .iter()
         .map(|entry| format!("{}.txt", entry.name))
         .collect();
-    for folder in fs::read_dir(golden::folder()).expect("golden files") {
-        let folder = folder.expect("an entry").path();
-        if !folder.is_dir() {
-            continue;
-        }
+    for protocol in ProtocolKind::names() {
+        let folder = golden::folder().join(protocol);
         for file in fs::read_dir(&folder).expect("a folder") {
             let file = file.expect("an entry").path();
             let name = file.strip_prefix(golden::folder()).expect("inside");

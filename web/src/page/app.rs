@@ -57,12 +57,18 @@ impl Component for App {
             #[cfg(feature = "museum")]
             Route::Museum { exhibit } => html! { <Museum exhibit={exhibit.clone()} /> },
             #[cfg(feature = "simulate")]
-            Route::Simulate { scenario, seed } => {
-                html! { <Simulate scenario={scenario.clone()} seed={*seed} autoplay={self.autoplay} /> }
+            Route::Simulate {
+                scenario,
+                seed,
+                workbench,
+            } => {
+                html! {
+                    <Simulate scenario={scenario.clone()} seed={*seed} stand={workbench.clone()} autoplay={self.autoplay} />
+                }
             }
-            #[cfg(feature = "simulate")]
+            #[cfg(feature = "workbench")]
             Route::Run(token) => html! { <Simulate shared={token.clone()} /> },
-            #[cfg(not(all(feature = "simulate", feature = "museum", feature = "live")))]
+            #[cfg(not(all(feature = "workbench", feature = "museum", feature = "live")))]
             _ => Html::default(),
         }
     }

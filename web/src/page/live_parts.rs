@@ -84,7 +84,7 @@ fn place(state: &RoomState, room: &RoomHandle) -> Html {
             html! {
                 <p class="invitation">
                     { invitation }
-                    <a href={address} target="_blank" rel="opener" data-testid="second-tab">{ "Open another tab" }</a>
+                    <a class="link-button" href={address} target="_blank" rel="opener" data-testid="second-tab">{ "Open another tab" }</a>
                 </p>
             }
         }

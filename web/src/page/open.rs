@@ -6,6 +6,9 @@ use yew::prelude::*;
 use crate::browser::files;
 use crate::session::opening::{Opened, Opening};
 
+/// The element that takes files.
+pub(super) const INPUT: &str = "open-files";
+
 /// What is being opened, or was.
 #[derive(Default)]
 pub(super) enum Open {
@@ -48,7 +51,7 @@ pub(super) fn control(chosen: Callback<Vec<File>>) -> Html {
     html! {
         <label class="opener small" title="Traces of `phaselab sim --trace`, recordings of live nodes">
             { "Open" }
-            <input type="file" class="unseen" multiple=true accept=".rec,.trace" {onchange} data-testid="open" />
+            <input type="file" class="unseen" id={INPUT} multiple=true accept=".rec,.trace" {onchange} data-testid="open" />
         </label>
     }
 }

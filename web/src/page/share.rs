@@ -198,7 +198,12 @@ fn copy(field: &NodeRef, act: Callback<Msg>) {
 pub(super) fn refused(refused: &Refused) -> Html {
     let route = refused.instead.as_ref().map(|(name, seed)| {
         let (scenario, seed) = (Some(name.clone()), Some(*seed));
-        Route::Simulate { scenario, seed }.to_hash()
+        Route::Simulate {
+            scenario,
+            seed,
+            workbench: None,
+        }
+        .to_hash()
     });
     let (href, words) = match route {
         Some(route) => (route, "Open its scenario"),

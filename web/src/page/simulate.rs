@@ -17,15 +17,17 @@ use super::{events, inspector, lanes, share, spacetime, story, topology, why};
 use crate::announcer::Announcer;
 use crate::browser::frames::Frames;
 use crate::browser::keys::Keys;
-use crate::browser::{files, page_time_ms, set_hash, wants_little_motion};
+use crate::browser::{
+    files, page_time_ms, replace_hash, set_hash, start_program, wants_little_motion,
+};
 use crate::listing::height_px;
 use crate::look::{Look, LookAct, View};
 use crate::playing::{FrameClock, Plays, TransportAct};
-use crate::route::Route;
+use crate::route::{Route, Stand};
 use crate::session::opening::{Files, OPEN_BYTES_MAX, Opened};
 use crate::session::share::{self as shared, Refused};
 use crate::session::{EventLine, Guess, Session};
-use crate::{builtin, picture};
+use crate::{WORKBENCH, builtin, picture};
 
 mod deed;
 mod futures;
@@ -34,6 +36,7 @@ mod keys;
 mod overview;
 mod told;
 mod tools;
+mod wish;
 
 pub(super) use hand::HandAct;
 use hand::{Hand, Panel};
@@ -55,6 +58,9 @@ pub(super) struct Props {
     /// Whether it plays at once.
     #[prop_or_default]
     pub(super) autoplay: bool,
+    /// Where another program left it.
+    #[prop_or_default]
+    pub(super) stand: Option<Stand>,
     /// The token of a link, instead of all that.
     #[prop_or_default]
     pub(super) shared: Option<AttrValue>,
@@ -93,6 +99,10 @@ pub(super) enum Msg {
     InShare(share::Msg),
     /// Back to the scenario.
     Scenarios,
+    /// To the button that opens files.
+    ToOpen,
+    /// The workbench could not be loaded.
+    NoWorkbench,
     /// Files were chosen.
     Open(Vec<File>),
     /// And read.
@@ -136,6 +146,9 @@ impl Component for Simulate {
         if let (true, Ok(session)) = (ctx.props().autoplay, &mut session) {
             session.play_or_pause();
         }
+        if let (Some(stand), Ok(session)) = (&ctx.props().stand, &mut session) {
+            wish::resume(session, stand);
+        }
         let link = ctx.link().clone();
         let page = Simulate {
             name,
@@ -165,7 +178,14 @@ impl Component for Simulate {
             to_focus: None,
         };
         page.frames.request();
-        if let Some(address) = files::kept_elsewhere() {
+        if let Some(stand) = ctx.props().stand.as_ref().filter(|_| WORKBENCH) {
+            // What was asked for is done once; loading the page again does not do it again.
+            replace_hash(&page.route(Some(Stand::default())).to_hash());
+            if let Some(msg) = stand.wish.as_deref().and_then(wish::message) {
+                ctx.link().send_message(msg);
+            }
+        }
+        if WORKBENCH && let Some(address) = files::kept_elsewhere() {
             let read = ctx.link().callback(Msg::Files);
             spawn_local(async move { read.emit(files::fetch(address).await) });
         }
@@ -178,12 +198,17 @@ impl Component for Simulate {
     }
 
     fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
+        if !WORKBENCH && let Some(wish) = wish::of(&msg) {
+            self.leave(ctx, wish);
+            return true;
+        }
         match msg {
             Msg::Scenario(name) => {
                 set_hash(
                     &Route::Simulate {
                         scenario: Some(name),
                         seed: None,
+                        workbench: WORKBENCH.then(Stand::default),
                     }
                     .to_hash(),
                 );
@@ -195,24 +220,35 @@ impl Component for Simulate {
                         &Route::Simulate {
                             scenario: Some(self.name.clone()),
                             seed: Some(seed),
+                            workbench: WORKBENCH.then(Stand::default),
                         }
                         .to_hash(),
                     );
                 }
                 return false;
             }
+            Msg::NoWorkbench => {
+                self.hand.refusal = Some(
+                    "The workbench could not be loaded. Load the page again once the network is back: it goes on from here.".to_owned(),
+                );
+                return true;
+            }
+            Msg::ToOpen => {
+                self.to_focus = Some(open::INPUT.to_owned());
+                return true;
+            }
             Msg::ToFilter => {
                 self.to_focus = Some(events::FILTER.to_owned());
                 return true;
             }
-            Msg::Check => {
+            Msg::Check if WORKBENCH => {
                 self.check = match (self.check.take(), &self.session) {
                     (None, Ok(session)) => Some(tools::checker(&self.name, session)),
                     _ => None,
                 };
                 return true;
             }
-            Msg::InCheck(msg) => {
+            Msg::InCheck(msg) if WORKBENCH => {
                 let act = ctx.link().callback(Msg::InCheck);
                 let found = self
                     .check
@@ -233,7 +269,7 @@ impl Component for Simulate {
                 }
                 return true;
             }
-            Msg::Hardened => {
+            Msg::Hardened if WORKBENCH => {
                 let hardened = self.session.as_ref().map(Session::hardened);
                 match hardened {
                     Ok(Ok(mut session)) => {
@@ -246,7 +282,7 @@ impl Component for Simulate {
                 }
                 return true;
             }
-            Msg::Share => {
+            Msg::Share if WORKBENCH => {
                 (self.share, self.to_focus) = match self.share.take() {
                     None => (
                         Some(share::Panel::default()),
@@ -256,7 +292,7 @@ impl Component for Simulate {
                 };
                 return true;
             }
-            Msg::InShare(msg) => {
+            Msg::InShare(msg) if WORKBENCH => {
                 if let (Some(panel), Ok(session)) = (&mut self.share, &self.session) {
                     panel.update(
                         msg,
@@ -271,12 +307,12 @@ impl Component for Simulate {
                 self.reopen(ctx);
                 return true;
             }
-            Msg::Open(chosen) => {
+            Msg::Open(chosen) if WORKBENCH => {
                 let read = ctx.link().callback(Msg::Files);
                 spawn_local(async move { read.emit(files::read(chosen, OPEN_BYTES_MAX).await) });
                 return false;
             }
-            Msg::Files(read) => {
+            Msg::Files(read) if WORKBENCH => {
                 let bytes = |files: &Vec<(String, Vec<u8>)>| {
                     files.iter().flat_map(|(_, bytes)| bytes).copied().collect()
                 };
@@ -289,7 +325,7 @@ impl Component for Simulate {
                 self.frames.request();
                 return true;
             }
-            Msg::Frame(_) if matches!(self.opened, Open::Working(_)) => {
+            Msg::Frame(_) if WORKBENCH && matches!(self.opened, Open::Working(_)) => {
                 let end = page_time_ms() + WORK_MS;
                 if let Open::Working(opening) = &mut self.opened
                     && let Some(opened) = opening.work(&mut || page_time_ms() < end)
@@ -326,7 +362,7 @@ impl Component for Simulate {
                     self.to_focus = Some(why::HEADING.to_owned());
                 }
             },
-            Msg::Hand(act) => {
+            Msg::Hand(act) if WORKBENCH => {
                 if let Some(id) = self.hand.obey(act, session) {
                     self.to_focus = Some(id);
                 }
@@ -404,10 +440,11 @@ impl Component for Simulate {
         let play = link.callback(|_: MouseEvent| Msg::Transport(TransportAct::PlayOrPause));
         let act = link.callback(Msg::Hand);
         let still = wants_little_motion();
-        let picking = Some(topology::Picking {
+        let is_cut = |a, b| session.is_cut(NodeId(a), NodeId(b));
+        let picking = WORKBENCH.then(|| topology::Picking {
             with_messages: true,
             picked: session.picked(),
-            is_cut: &|a, b| session.is_cut(NodeId(a), NodeId(b)),
+            is_cut: &is_cut,
         });
         html! {
             <div class="page simulate" data-testid="simulate" data-scenario={self.name.clone()}
@@ -420,21 +457,14 @@ impl Component for Simulate {
                     { self.events(session, &stage, &look) }
                 </div>
                 <main class="stage">
-                    { self.check(link) }
-                    { share::differs(self.seen, session) }
-                    { for self.share.as_ref().map(|panel| panel.view(session, &link.callback(Msg::InShare),
-                        link.callback(|_: MouseEvent| Msg::Share))) }
+                    if WORKBENCH { { self.panels(link, session) } }
                     { told::told(link, &self.hand, session) }
                     { told::bar(link, &self.hand, session) }
-                    { match self.hand.panel {
-                        Some(Panel::Deed) => deed::panel(&self.hand, session, &act),
-                        Some(Panel::Breakpoints) => futures::breakpoints(&self.hand, session, &act),
-                        None => html! {},
-                    } }
+                    if WORKBENCH { { self.hand_panel(session, &act) } }
                     { topology::topology(&scene, session.cursor_ms(), still, picking, &stage) }
                     { self.over_time(session, &scene, &stage, &look) }
                     { unseen(session) }
-                    { futures::futures(session, &act) }
+                    if WORKBENCH { { futures::futures(session, &act) } }
                 </main>
                 { self.inspector(session, &scene, &stage, &act) }
                 { transport(session, &self.play, &link.callback(Msg::Transport)) }
@@ -468,6 +498,52 @@ impl Simulate {
         self.frames.request();
     }
 
+    fn route(&self, workbench: Option<Stand>) -> Route {
+        let seed = self
+            .session
+            .as_ref()
+            .ok()
+            .map(|session| session.scenario().seed);
+        Route::Simulate {
+            scenario: Some(self.name.clone()),
+            seed,
+            workbench,
+        }
+    }
+
+    /// Leaves the run to the workbench, which goes on from where it stands.
+    fn leave(&mut self, ctx: &Context<Self>, wish: String) {
+        let Ok(session) = &self.session else { return };
+        replace_hash(&self.route(Some(wish::stand(session, wish))).to_hash());
+        let link = ctx.link().clone();
+        spawn_local(async move {
+            if !start_program().await {
+                link.send_message(Msg::NoWorkbench);
+            }
+        });
+    }
+
+    /// What is done by hand.
+    fn hand_panel(&self, session: &Session, act: &Callback<HandAct>) -> Html {
+        match self.hand.panel {
+            Some(Panel::Deed) => deed::panel(&self.hand, session, act),
+            Some(Panel::Breakpoints) => futures::breakpoints(&self.hand, session, act),
+            None => html! {},
+        }
+    }
+
+    /// What was opened, checked and shared.
+    fn panels(&self, link: &yew::html::Scope<Self>, session: &Session) -> Html {
+        let close = link.callback(|_: MouseEvent| Msg::Share);
+        html! {
+            <>
+                { self.check(link) }
+                { share::differs(self.seen, session) }
+                { for self.share.as_ref().map(|panel| panel.view(session, &link.callback(Msg::InShare), close)) }
+            </>
+        }
+    }
+
     /// Of what the run is a counterexample, and the checker's panel.
     fn check(&self, link: &yew::html::Scope<Self>) -> Html {
         let back = link.callback(|_: MouseEvent| Msg::Scenarios);
@@ -498,6 +574,7 @@ impl Simulate {
         let picture = picture::of(session.sim().spec());
         let body = match self.look.view {
             View::Lanes => lanes::body(scene, picture, stage),
+            View::SpaceTime if !WORKBENCH => html! {},
             View::SpaceTime => spacetime::spacetime(session, scene, self.look.chosen, stage, look),
         };
         lanes::framed(
@@ -550,7 +627,7 @@ impl Simulate {
                     &time,
                     html! {
                         <>
-                            if !session.sim().is_live() && !session.branches().is_read_only() {
+                            if WORKBENCH && !session.sim().is_live() && !session.branches().is_read_only() {
                                 { deed::of_node(session, id, act) }
                             }
                             { answer.unwrap_or_default() }
@@ -561,11 +638,11 @@ impl Simulate {
                 )
             }
             None => match session.picked() {
-                Some(picked) => {
+                Some(picked) if WORKBENCH => {
                     let close = stage.reform(|_: MouseEvent| StageAct::Select(None));
                     deed::of_picked(session, scene, picked, act, close)
                 }
-                None => overview::overview(session),
+                _ => overview::overview(session),
             },
         }
     }
@@ -591,7 +668,7 @@ fn unseen(session: &Session) -> Html {
 }
 
 fn open(props: &Props) -> (String, Result<Session, Refused>, Option<Seen>) {
-    if let Some(token) = &props.shared {
+    if WORKBENCH && let Some(token) = &props.shared {
         return match shared::open(token) {
             Ok(linked) => (linked.name, Ok(linked.session), Some(linked.seen)),
             Err(refused) => (String::new(), Err(refused), None),

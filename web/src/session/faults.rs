@@ -392,7 +392,8 @@ impl Session {
     }
 
     pub(super) fn work_at_comparison(&mut self, has_time: &mut dyn FnMut() -> bool) {
-        if let Some(Comparing::Running(compare)) = &mut self.comparing
+        if crate::WORKBENCH
+            && let Some(Comparing::Running(compare)) = &mut self.comparing
             && let Some(difference) = compare.work(has_time)
         {
             self.comparing = Some(Comparing::Done(Box::new(difference)));

@@ -10,9 +10,9 @@ use super::super::check::Check;
 use super::super::top::{self, Mode};
 use super::super::{open, share};
 use super::{Msg, Simulate};
-use crate::builtin;
 use crate::session::Session;
 use crate::session::share::Refused;
+use crate::{WORKBENCH, builtin};
 
 /// Of more nodes there are too many schedules for a browser.
 const CHECK_NODES_MAX: u16 = 4;
@@ -55,7 +55,11 @@ pub(super) fn tools(
     html! {
         <>
             { chooser(link, name) }
-            { open::control(link.callback(Msg::Open)) }
+            if WORKBENCH {
+                { open::control(link.callback(Msg::Open)) }
+            } else {
+                <button type="button" class="small" onclick={link.callback(|_: MouseEvent| Msg::ToOpen)}>{ "Open" }</button>
+            }
             if !is_live {
                 <label class="seed">
                     <span>{ "Seed" }</span>
