@@ -70,5 +70,7 @@ test('space-time, a form and a way to break the story are one click away from a 
   await page.keyboard.press('End');
   await atRest(page);
   await page.getByTestId('break').first().click();
+  await expect(page.getByTestId('future')).toHaveCount(2);
+  await page.keyboard.press('End');
   await expect(page.getByTestId('outcome')).not.toBeEmpty();
 });

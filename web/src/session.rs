@@ -312,14 +312,7 @@ impl Session {
             self.timeline.rewind_time(from_ms(ms));
             self.arrive();
         }
-        let goal = Goal::Time(ms);
-        self.goal = Some(goal);
-        // What is near is there at once; on the way to what is far, frames are drawn.
-        let mut steps = STEPS_AT_ONCE;
-        self.approach(goal, &mut || {
-            steps -= 1;
-            steps > 0
-        });
+        self.head_for(Goal::Time(ms));
     }
 
     /// To just after a step.
@@ -329,7 +322,7 @@ impl Session {
             self.timeline.seek(step + 1);
             self.arrive();
         } else {
-            self.goal = Some(Goal::Step(step + 1));
+            self.head_for(Goal::Step(step + 1));
         }
     }
 
@@ -447,6 +440,16 @@ impl Session {
         let flights = self.sim().flights();
         let mut kinds = flights.iter().map(|flight| flight.info.kind);
         kinds.all(|kind| shape(kind) == Some(Shape::Sync))
+    }
+
+    /// Begins to move to a place ahead. What is near is there at once; on the way to what is far, frames are drawn.
+    fn head_for(&mut self, goal: Goal) {
+        self.goal = Some(goal);
+        let mut steps = STEPS_AT_ONCE;
+        self.approach(goal, &mut || {
+            steps -= 1;
+            steps > 0
+        });
     }
 
     fn approach(&mut self, goal: Goal, has_time: &mut dyn FnMut() -> bool) {

@@ -114,6 +114,8 @@ pub(super) struct Simulate {
     session: Result<Session, Refused>,
     /// Where the sharer of a link stood.
     seen: Option<Seen>,
+    /// What is to be done once the run stands where another program left it.
+    wish: Option<Msg>,
     check: Option<Check>,
     share: Option<share::Panel>,
     /// The recordings of a run that happened.
@@ -150,10 +152,11 @@ impl Component for Simulate {
             wish::resume(session, stand);
         }
         let link = ctx.link().clone();
-        let page = Simulate {
+        let mut page = Simulate {
             name,
             session,
             seen,
+            wish: None,
             check: None,
             share: None,
             recorded: Vec::new(),
@@ -181,9 +184,7 @@ impl Component for Simulate {
         if let Some(stand) = ctx.props().stand.as_ref().filter(|_| WORKBENCH) {
             // What was asked for is done once; loading the page again does not do it again.
             replace_hash(&page.route(Some(Stand::default())).to_hash());
-            if let Some(msg) = stand.wish.as_deref().and_then(wish::message) {
-                ctx.link().send_message(msg);
-            }
+            page.wish = stand.wish.as_deref().and_then(wish::message);
         }
         if WORKBENCH && let Some(address) = files::kept_elsewhere() {
             let read = ctx.link().callback(Msg::Files);
@@ -349,6 +350,12 @@ impl Component for Simulate {
                 let elapsed = self.clock.frame(ms);
                 let end = page_time_ms() + WORK_MS;
                 session.frame(elapsed, &mut || page_time_ms() < end);
+                if WORKBENCH
+                    && !session.is_seeking()
+                    && let Some(wish) = self.wish.take()
+                {
+                    ctx.link().send_message(wish);
+                }
             }
             Msg::Transport(act) => session.obey(act),
             Msg::Stage(act) => match act {
