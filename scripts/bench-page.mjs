@@ -78,7 +78,7 @@ function millionEvents(folder, binary) {
 async function opened(address, browser, { file, events }) {
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
   page.setDefaultTimeout(600_000);
-  await page.goto(address);
+  await page.goto(`${address}#workbench`);
   await page.getByTestId('play').waitFor();
   const begun = Date.now();
   await page.getByTestId('open').setInputFiles(file);

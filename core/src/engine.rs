@@ -376,6 +376,11 @@ impl<T: Copy + Ord> Timers<T> {
         self.at.iter().map(|(timer, _)| *timer)
     }
 
+    /// The same, with when each is due.
+    pub(crate) fn times(&self) -> impl Iterator<Item = (&T, &Time)> {
+        self.at.iter()
+    }
+
     pub(crate) fn is_set(&self, timer: &T) -> bool {
         self.at.contains_key(timer)
     }

@@ -23,7 +23,7 @@ use crate::envelope::{self, Header, Refusal, ReplayWindow};
 use crate::event::{Event, EventKind, Level};
 use crate::ordered::Map;
 use crate::store::{AnyTable, META, RecoverError, Rows, WriteBatch};
-use crate::types::{ClientId, Incarnation, NodeId, Round, Time};
+use crate::types::{ClientId, Incarnation, InstanceId, NodeId, Round, Time};
 use crate::view::{Glance, NodeView, Spec, ViewScope};
 
 mod build;
@@ -72,6 +72,8 @@ pub trait Replica: Send + Sync {
     fn due(&self) -> Option<TimerInfo>;
     /// The timers that are armed, in the order in which [`Replica::fire`] numbers them.
     fn armed(&self) -> Vec<TimerInfo>;
+    /// When the last timer that is armed for a round of an instance is due: until then the round goes on by itself.
+    fn round_ends(&self, instance: InstanceId) -> Option<Time>;
     /// Fires an armed timer, due or not.
     fn fire(&mut self, now: Time, armed: usize) -> Output;
     /// Handles a client's request: the bytes of the protocol's `Request`.
@@ -387,6 +389,15 @@ impl<P: Protocol> Replica for Node<P> {
     fn armed(&self) -> Vec<TimerInfo> {
         let armed = self.timers.armed();
         armed.map(|timer| P::timer_info(&timer)).collect()
+    }
+
+    fn round_ends(&self, instance: InstanceId) -> Option<Time> {
+        let is_meant = |timer: &P::Timer| {
+            let info = P::timer_info(timer);
+            info.instance == Some(instance) && info.round.is_some()
+        };
+        let due = self.timers.times().filter(|(timer, _)| is_meant(timer));
+        due.map(|(_, at)| *at).max()
     }
 
     fn fire(&mut self, now: Time, armed: usize) -> Output {

@@ -418,6 +418,13 @@ impl Sim {
         self.net.is_cut(from, to) || self.net.loss(from, to) >= 1_000
     }
 
+    /// When a node's round of an instance ends by itself, by the run's clock; see [`Replica::round_ends`].
+    pub fn round_ends(&self, node: NodeId, instance: InstanceId) -> Option<Time> {
+        let slot = self.slot(node);
+        let ends = slot.replica.as_ref()?.round_ends(instance)?;
+        Some(global_time(ends, slot.rate_permille))
+    }
+
     /// Whether a node lies.
     pub fn is_byzantine(&self, node: NodeId) -> bool {
         self.slot(node).lies.is_liar()

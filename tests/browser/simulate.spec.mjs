@@ -42,9 +42,9 @@ test('the default story plays to its end', async ({ page }) => {
 });
 
 for (const name of scenarios) {
-  test(`${name}: trace hash and phases are the command line's`, async ({ page }) => {
-    const seed = Math.floor(Math.random() * 1e9);
-    for (const args of [[], ['--seed', String(seed)]]) {
+  test(`${name}: trace hash, decisions and phases are the command line's`, async ({ page }) => {
+    const seeds = Array.from({ length: 3 }, () => String(Math.floor(Math.random() * 1e9)));
+    for (const args of [[], ...seeds.map((seed) => ['--seed', seed])]) {
       const expected = phaselab('sim', name, ...args);
       await openRun(page, { scenario: name, seed: args[1] });
       await page.getByTestId('end').click();
@@ -55,6 +55,12 @@ for (const name of scenarios) {
         if (instances.length > 0) await expect(lane).toHaveAttribute('data-phase', instances[0].phase);
         await expect(lane).toHaveAttribute('data-standing', alive ? /^standing-(up|byzantine)$/ : 'standing-crashed');
       }
+      const decided = page.getByTestId('decision');
+      await expect(decided).toHaveCount(expected.decisions.length);
+      for (const [place, { instance, label, nodes }] of expected.decisions.entries()) {
+        await expect(decided.nth(place)).toContainText(`${instance} = ${label}`);
+        await expect(decided.nth(place)).toContainText(`at nodes ${nodes.join(' ')}`);
+      }
       for (const { name: verdict, holds } of expected.invariants) {
         await expect(page.getByTestId(`verdict-${verdict.replaceAll(' ', '-')}`)).toHaveAttribute('data-holds', String(holds));
       }
@@ -62,7 +68,8 @@ for (const name of scenarios) {
   });
 }
 
-test('twenty random seeks draw what stepping drew', async ({ page }) => {
+test('fifty random seeks draw what stepping drew, and so does a page that is loaded again', async ({ page }) => {
+  test.setTimeout(180_000);
   await openRun(page, { seed: Math.floor(Math.random() * 1e9) });
   await page.getByTestId('events-all').click();
   const shown = new Map();
@@ -72,7 +79,12 @@ test('twenty random seeks draw what stepping drew', async ({ page }) => {
   }
   const rows = page.getByTestId('event');
   const ids = await rows.evaluateAll((all) => all.map((row) => row.dataset.event));
-  for (let i = 0; i < 20; i += 1) {
+  for (let i = 0; i < 50; i += 1) {
+    if (i % 10 === 9) {
+      await page.reload();
+      await atRest(page);
+      await page.getByTestId('events-all').click();
+    }
     await page.getByTestId('end').click();
     await atRest(page);
     const id = ids[Math.floor(Math.random() * ids.length)];

@@ -71,6 +71,27 @@ impl Label {
     }
 }
 
+/// How long a round still lasts by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Timeout {
+    /// Milliseconds that are left.
+    pub left_ms: f64,
+    /// The same as a share of the whole round, from 0 to 1.
+    pub share: f64,
+}
+
+impl Timeout {
+    /// At a time, of a round that began and ends then; `None` where it is over.
+    pub fn at(at_ms: f64, began_ms: f64, ends_ms: f64) -> Option<Timeout> {
+        let left_ms = ends_ms - at_ms;
+        let share = left_ms / (ends_ms - began_ms).max(f64::EPSILON);
+        (left_ms > 0.0).then(|| Timeout {
+            left_ms,
+            share: share.clamp(0.0, 1.0),
+        })
+    }
+}
+
 /// A node as it is drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeScene {
@@ -86,6 +107,8 @@ pub struct NodeScene {
     pub signed: Vec<Hash32>,
     /// Its state.
     pub picture: NodePicture,
+    /// How long its round in the instance in focus still lasts, where that is known.
+    pub timeout: Option<Timeout>,
     /// The ribbon of the instance in focus.
     pub ribbon: Vec<Span>,
     /// What happened to it, as glyphs.
@@ -251,6 +274,14 @@ impl Scene {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timeout_depletes_and_is_gone_when_its_round_is_over() {
+        let left = |at: f64| Timeout::at(at, 100.0, 300.0).map(|it| (it.left_ms, it.share));
+        assert_eq!(left(100.0), Some((200.0, 1.0)));
+        assert_eq!(left(250.0), Some((50.0, 0.25)));
+        assert_eq!([left(300.0), left(999.0)], [None, None]);
+    }
 
     #[test]
     fn a_meter_reads_as_a_sentence_and_a_flight_stays_on_its_link() {

@@ -386,6 +386,7 @@ impl Observatory {
     ) -> NodeScene {
         let seen = self.seen.get(&id);
         NodeScene {
+            timeout: None,
             id,
             standing: self.standing(id, now_ms),
             place: seen.map_or_else(String::new, |seen| tab_name(&seen.report.tab)),

@@ -4,11 +4,11 @@ use yew::prelude::*;
 
 use super::StageAct;
 use super::meter::meter;
-use super::parts::{chip, percent, short_time};
+use super::parts::{chip, fixed, percent, short_time};
 use super::topology::standing_class;
 use crate::history::{Glyph, Mark, Span};
 use crate::picture::Picture;
-use crate::scene::{NodeScene, Scene};
+use crate::scene::{NodeScene, Scene, Timeout};
 
 /// The least distance of two times on the axis, in per cent.
 const TICKS_APART: f64 = 11.0;
@@ -120,7 +120,17 @@ pub(super) fn badge(scene: &Scene, node: &NodeScene, act: &Callback<StageAct>) -
             <span class="lane-number">{ format!("Node {}", node.id) }</span>
             <span class="lane-place">{ node.standing.short_word().unwrap_or(&node.place) }</span>
             { chip(label) }
+            { for node.timeout.map(|timeout| arc(node, timeout)) }
         </button>
+    }
+}
+
+/// The arc that depletes until a round ends by itself.
+fn arc(node: &NodeScene, timeout: Timeout) -> Html {
+    let told = format!("round ends in {} ms", fixed(timeout.left_ms, 0));
+    html! {
+        <span class="timeout" role="img" title={told.clone()} aria-label={told} data-testid={format!("timeout-{}", node.id)}
+            style={format!("--left:{}", fixed(timeout.share, 3))}></span>
     }
 }
 

@@ -10,7 +10,8 @@ use phaselab_core::view::ViewScope;
 use super::{NODES_DRAWN_MAX, Session, TOPICS_MAX, to_ms};
 use crate::axis::Axis;
 use crate::few::insert_sorted;
-use crate::scene::{FlightScene, Label, NodePicture, NodeScene, Scene, Standing, Topic};
+use crate::history::Span;
+use crate::scene::{FlightScene, Label, NodePicture, NodeScene, Scene, Standing, Timeout, Topic};
 
 impl Session {
     /// Every event so far, or only those worth telling; the last `max` of them.
@@ -117,8 +118,12 @@ impl Session {
             (_, true) => Standing::Byzantine,
             _ => Standing::Up,
         };
+        let ribbon = self
+            .history
+            .ribbon(id.0, focus, standing != Standing::Crashed);
         NodeScene {
             id: id.0,
+            timeout: self.timeout(id, focus, &ribbon),
             standing,
             place: String::new(),
             group: sim
@@ -132,11 +137,18 @@ impl Session {
                 .map(|(_, value)| *value)
                 .collect(),
             picture: NodePicture::from(&sim.view(id, scope)),
-            ribbon: self
-                .history
-                .ribbon(id.0, focus, standing != Standing::Crashed),
+            ribbon,
             marks: self.history.marks(id.0, focus),
         }
+    }
+
+    /// How long a node's round still lasts by itself: from when its ribbon entered it to when its timer is due.
+    fn timeout(&self, id: NodeId, focus: Option<InstanceId>, ribbon: &[Span]) -> Option<Timeout> {
+        let ends = self.sim().round_ends(id, focus?)?;
+        let round = ribbon.last()?.round;
+        let own = ribbon.iter().rev().take_while(|span| span.round == round);
+        let began_ms = own.last()?.from_ms;
+        Timeout::at(self.cursor_ms, began_ms, to_ms(ends))
     }
 
     /// Who signed what in the instance in focus: each value of each node once, in order.

@@ -208,3 +208,23 @@ fn an_answer_stays_while_its_lines_are_gone_to() {
     session.select(None);
     assert!(!session.ask_focused());
 }
+
+#[test]
+fn the_arc_of_a_round_depletes_with_the_clock_and_is_gone_once_it_is_decided() {
+    let mut session = open("three-signers");
+    let mut left_at = |ms: f64| {
+        session.seek_ms(ms);
+        finish(&mut session);
+        let nodes = session.scene().nodes;
+        nodes.iter().map(|node| node.timeout).collect::<Vec<_>>()
+    };
+    assert_eq!(left_at(50.0), [None; 3]);
+    let early: Vec<_> = left_at(105.0).into_iter().flatten().collect();
+    let later: Vec<_> = left_at(115.0).into_iter().flatten().collect();
+    assert_eq!((early.len(), later.len()), (3, 3));
+    for (early, later) in early.iter().zip(&later) {
+        assert!((early.left_ms - later.left_ms - 10.0).abs() < 1e-6);
+        assert!(later.share < early.share && early.share < 1.0);
+    }
+    assert_eq!(left_at(2_000.0), [None; 3]);
+}
