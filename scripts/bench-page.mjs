@@ -1,4 +1,4 @@
-// npm run bench:page: how smoothly the page plays and scrubs, how fast it seeks in a run of a million events, and whether
+// npm run bench:page: how smoothly the page plays and scrubs, how fast it seeks in a long run, and whether
 // loading and leaving runs makes its heap grow. Measured and reported, never asserted. After npm run build:page.
 
 import { spawnSync } from 'node:child_process';
@@ -10,7 +10,9 @@ import { Failed, main, say } from './lib/process.mjs';
 
 const nodes = 9;
 const payEveryMs = 100;
-const wantedEvents = 1_000_000;
+
+/** Events of the long run; another number may be given: npm run bench:page -- 100000. */
+const wantedEvents = Number(process.argv[2] ?? 1_000_000);
 
 /** How many times a run is loaded, run and left. */
 const cycles = 10;
@@ -26,7 +28,7 @@ main(() =>
       await playing(short.page);
       await scrubbing(short.page);
       await short.page.close();
-      const long = trace(folder, binary, millionEvents(folder, binary));
+      const long = trace(folder, binary, longEnough(folder, binary));
       const whole = await opened(address, browser, long);
       say(`a run of ${whole.events} events, ${whole.steps} steps, is looked through in ${whole.seconds} s`);
       await seeking(whole.page);
@@ -69,7 +71,7 @@ function trace(folder, binary, untilMs) {
 }
 
 /** For how many virtual milliseconds it must go on to make that many events: as a short run has it. */
-function millionEvents(folder, binary) {
+function longEnough(folder, binary) {
   const tried = 20_000;
   const { events } = simulated(binary, scenario(folder, tried));
   return Math.ceil(((wantedEvents / events) * tried) / 1_000) * 1_000;

@@ -29,37 +29,44 @@ pub struct Decided {
 }
 
 impl Session {
-    /// The values that were decided last, oldest first; at most [`TOPICS_MAX`], and whether there are more.
+    /// The values that were decided last, in the order of their first decisions; at most [`TOPICS_MAX`], and whether there are more.
     pub fn decided(&self) -> (Vec<Decided>, bool) {
         let sim = self.sim();
-        let mut found: Vec<Decided> = Vec::new();
+        // With the place of the first decision that was found.
+        let mut found: Vec<(usize, Decided)> = Vec::new();
         let mut is_more = sim.decisions().len() > DECISIONS_MAX;
-        for entry in sim.decisions().iter().rev().take(DECISIONS_MAX) {
+        let decisions = sim.decisions().iter().enumerate().rev();
+        for (place, entry) in decisions.take(DECISIONS_MAX) {
             let record = &entry.record;
             let (RecordKind::Decided, Some(value)) = (record.kind, record.value) else {
                 continue;
             };
             let instance = record.instance;
-            let is_it = |known: &&mut Decided| (known.instance, known.value) == (instance, value);
-            if let Some(known) = found.iter_mut().find(is_it) {
+            let known = found
+                .iter_mut()
+                .find(|(_, known)| (known.instance, known.value) == (instance, value));
+            if let Some((first, known)) = known {
+                *first = place;
                 known.nodes.push(entry.node);
             } else if found.len() < TOPICS_MAX {
-                found.push(Decided {
+                let decided = Decided {
                     instance,
                     name: self.name_of(instance),
                     value,
                     letter: sim.log().letter(instance, value),
                     nodes: vec![entry.node],
-                });
+                };
+                found.push((place, decided));
             } else {
                 is_more = true;
             }
         }
+        found.sort_unstable_by_key(|(first, _)| *first);
+        let mut found: Vec<Decided> = found.into_iter().map(|(_, decided)| decided).collect();
         for decided in &mut found {
             decided.nodes.sort_unstable();
             decided.nodes.dedup();
         }
-        found.reverse();
         (found, is_more)
     }
 

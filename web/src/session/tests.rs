@@ -228,3 +228,28 @@ fn the_arc_of_a_round_depletes_with_the_clock_and_is_gone_once_it_is_decided() {
     }
     assert_eq!(left_at(2_000.0), [None; 3]);
 }
+
+#[test]
+fn what_is_decided_is_told_as_reports_tell_it() {
+    for entry in scenario::builtin() {
+        for seed in 1..=8 {
+            let mut scenario = scenario::parse(entry.name, entry.text).unwrap();
+            scenario.seed = seed;
+            let mut session = Session::open(&scenario).unwrap();
+            session.end();
+            finish(&mut session);
+            let (decided, is_more) = session.decided();
+            let told: Vec<_> = decided
+                .into_iter()
+                .map(|it| (it.name, it.value, it.letter, it.nodes))
+                .collect();
+            let report = session.sim().report().decisions;
+            let expected: Vec<_> = report
+                .into_iter()
+                .map(|it| (it.instance, it.value, it.label, it.nodes))
+                .collect();
+            assert_eq!(told, expected, "{} {seed}", entry.name);
+            assert!(!is_more);
+        }
+    }
+}
