@@ -68,6 +68,13 @@ impl Faults {
         }
     }
 
+    /// What holds, as acts that make it again, in their order.
+    pub fn acts(&self) -> Vec<Act> {
+        let cut = self.groups.clone().map(|groups| Act::Partition { groups });
+        let links = self.links.iter().rev().cloned().map(Act::Link);
+        cut.into_iter().chain(links).collect()
+    }
+
     /// How many words on links there are.
     pub fn words(&self) -> usize {
         self.links.len()
@@ -125,21 +132,30 @@ impl Faults {
 
     /// What is wrong in one direction: `cut`, or `50 to 80 ms late, 100 of 1000 lost`; `None` if nothing is.
     pub fn in_words(&self, from: NodeId, to: NodeId) -> Option<String> {
-        if self.passes_nothing(from, to) {
-            return Some("cut".into());
-        }
-        let mut words = vec![];
-        match self.latency_ms(from, to) {
-            [_, 0] => {}
-            [low, high] if low == high => words.push(format!("{low} ms late")),
-            [low, high] => words.push(format!("{low} to {high} ms late")),
-        }
-        match self.loss_permille(from, to) {
-            0 => {}
-            loss => words.push(format!("{loss} of 1000 lost")),
-        }
-        (!words.is_empty()).then(|| words.join(", "))
+        in_words(
+            self.passes_nothing(from, to),
+            self.latency_ms(from, to),
+            self.loss_permille(from, to),
+        )
     }
+}
+
+/// `cut`, or `50 to 80 ms late, 100 of 1000 lost`; `None` of a link that is whole.
+pub fn in_words(is_cut: bool, latency_ms: [u64; 2], loss_permille: u16) -> Option<String> {
+    if is_cut {
+        return Some("cut".into());
+    }
+    let mut words = vec![];
+    match latency_ms {
+        [_, 0] => {}
+        [low, high] if low == high => words.push(format!("{low} ms late")),
+        [low, high] => words.push(format!("{low} to {high} ms late")),
+    }
+    match loss_permille {
+        0 => {}
+        loss => words.push(format!("{loss} of 1000 lost")),
+    }
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn is_whole(link: &Link) -> bool {

@@ -10,28 +10,29 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::engine::MessageInfo;
 use crate::environment::Environment;
 use crate::event::{Level, Record, RecordKind};
-use crate::oracle::{Oracle, Verdict};
+use crate::oracle::Oracle;
 use crate::ordered::{Map, Set};
 use crate::protocol::{Cluster, simulated_genesis};
 use crate::replica::{BuildError, Replica};
 use crate::scenario::{Act, At, CrashPoint, Intervention, Scenario};
 use crate::store::Rows;
 use crate::types::{ClientId, Hash32, InstanceId, NodeId, Time};
-use crate::view::{Glance, NodeView, Spec, ViewScope};
+use crate::view::{Glance, NodeView};
 
 mod acts;
+mod by_hand;
 mod disk;
 mod faulty;
 mod live;
 pub mod log;
 mod network;
+mod reading;
 pub mod report;
 mod steps;
 pub mod swarm;
@@ -321,235 +322,6 @@ impl Sim {
     /// Turns the oracle's watching of messages and records on or off; benches turn it off. Never changes the run.
     pub fn set_oracle(&mut self, oracle: Box<dyn Oracle>) {
         self.oracle = oracle;
-    }
-
-    /// The scenario.
-    pub fn scenario(&self) -> &Scenario {
-        &self.scenario
-    }
-
-    /// The protocol's shape.
-    pub fn spec(&self) -> &'static Spec {
-        self.cluster.spec()
-    }
-
-    /// Virtual time.
-    pub fn now(&self) -> Time {
-        self.now
-    }
-
-    /// How many steps were made.
-    pub fn steps(&self) -> u64 {
-        self.steps
-    }
-
-    /// When the next step happens; `None` at the end of the run.
-    pub fn next_at(&self) -> Option<Time> {
-        if let Some(live) = &self.live {
-            return live.at(self.steps);
-        }
-        let is_due = |entry: &Intervention| entry.at <= At::Step(self.steps);
-        if self.by_step.last().is_some_and(is_due) || self.by_hand_ahead.last().is_some_and(is_due)
-        {
-            return Some(self.now);
-        }
-        self.queue
-            .next_at()
-            .filter(|&at| at <= self.scenario.until && self.steps < STEPS_MAX)
-    }
-
-    /// The hash of all that happened so far.
-    pub fn trace_hash(&self) -> Hash32 {
-        Hash32(*self.hash.finalize().as_bytes())
-    }
-
-    /// What observers heard.
-    pub fn log(&self) -> &Log {
-        &self.log
-    }
-
-    /// What nodes decided, signed, completed and gave up, in order.
-    pub fn decisions(&self) -> &[Decision] {
-        &self.decisions
-    }
-
-    /// What clients were answered, in order.
-    pub fn replies(&self) -> &[ClientReply] {
-        &self.replies
-    }
-
-    /// The oracle's verdicts so far.
-    pub fn verdicts(&self) -> Vec<Verdict> {
-        self.oracle.verdicts()
-    }
-
-    /// What should hold once the run has come to rest.
-    pub fn liveness(&self) -> Vec<Verdict> {
-        self.oracle.liveness()
-    }
-
-    /// Whether every invariant held so far.
-    pub fn holds(&self) -> bool {
-        self.oracle.holds()
-    }
-
-    /// How often each kind of fault fired.
-    pub fn faults(&self) -> Map<&'static str, u64> {
-        let mut faults = self.faults.clone();
-        for (name, count) in self.net.faults() {
-            *faults.get_or_default(name) += count;
-        }
-        faults.retain(|_, count| *count > 0);
-        faults
-    }
-
-    /// Packets handed to nodes.
-    pub fn delivered(&self) -> u64 {
-        self.net.delivered
-    }
-
-    /// Whether a node runs.
-    pub fn is_alive(&self, node: NodeId) -> bool {
-        self.slot(node).replica.is_some()
-    }
-
-    /// Whether what one node sends another is lost for certain, as the network stands.
-    pub fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
-        self.net.is_cut(from, to) || self.net.loss(from, to) >= 1_000
-    }
-
-    /// When a node's round of an instance ends by itself, by the run's clock; see [`Replica::round_ends`].
-    pub fn round_ends(&self, node: NodeId, instance: InstanceId) -> Option<Time> {
-        let slot = self.slot(node);
-        let ends = slot.replica.as_ref()?.round_ends(instance)?;
-        Some(global_time(ends, slot.rate_permille))
-    }
-
-    /// Whether a node lies.
-    pub fn is_byzantine(&self, node: NodeId) -> bool {
-        self.slot(node).lies.is_liar()
-    }
-
-    /// A node's life; `None` while it is down.
-    pub fn replica(&self, node: NodeId) -> Option<&dyn Replica> {
-        self.slot(node).replica.as_deref()
-    }
-
-    /// What a node's disk holds, as of the last write that is durable.
-    pub fn rows(&self, node: NodeId) -> &Rows {
-        self.slot(node).disk.rows()
-    }
-
-    /// A node at a glance; as last seen if it is down.
-    pub fn glance(&self, node: NodeId) -> Glance {
-        let slot = self.slot(node);
-        slot.replica
-            .as_ref()
-            .map_or(slot.last_glance, |replica| replica.glance())
-    }
-
-    /// A node in full; as last seen if it is down.
-    pub fn view(&self, node: NodeId, scope: ViewScope) -> NodeView {
-        let slot = self.slot(node);
-        match (&slot.replica, &slot.last_view) {
-            (Some(replica), _) => replica.view(scope),
-            (None, Some(view)) => view.as_ref().clone(),
-            (None, None) => NodeView::default(),
-        }
-    }
-
-    /// Counters of a node over all its lives.
-    pub fn counters(&self, node: NodeId) -> Map<String, u64> {
-        let slot = self.slot(node);
-        let mut sum: Map<String, u64> = Map::new();
-        let lives = slot.replica.as_ref().map(|replica| replica.counters());
-        for (name, count) in slot.past.iter().chain(lives.into_iter().flatten()) {
-            *sum.get_or_default(name.to_string()) += count;
-        }
-        sum
-    }
-
-    /// The messages on their way, in order of arrival.
-    pub fn flights(&self) -> Vec<Flight> {
-        let mut flights: Vec<Flight> = self
-            .queue
-            .iter()
-            .filter_map(|entry| match entry.what {
-                What::Deliver { packet, to } => Some((entry, self.net.packet(packet), to)),
-                _ => None,
-            })
-            .map(|(entry, packet, to)| Flight {
-                from: packet.from,
-                to,
-                sent: packet.sent,
-                arrives: entry.at,
-                step: packet.step,
-                info: packet.info,
-            })
-            .collect();
-        flights.extend(self.live.iter().flat_map(Live::flights));
-        flights.sort_by_key(|flight| (flight.arrives, flight.from, flight.to));
-        flights
-    }
-
-    /// Names of instances, as nodes know them.
-    pub fn names(&self) -> Map<InstanceId, String> {
-        let views = self
-            .scenario
-            .ids()
-            .map(|id| self.view(id, ViewScope::Summary));
-        views
-            .flat_map(|view| view.instances)
-            .map(|instance| (instance.id, instance.name))
-            .collect()
-    }
-
-    /// What a person did to this run, in order: together with the scenario, all that a replay needs.
-    pub fn interventions_by_hand(&self) -> &[Intervention] {
-        &self.by_hand
-    }
-
-    /// The same, and of a run that was rewound also what it meets again on its way forward.
-    pub fn whole_by_hand(&self) -> Vec<Intervention> {
-        let ahead = self.by_hand_ahead.iter().rev();
-        self.by_hand.iter().chain(ahead).cloned().collect()
-    }
-
-    /// Does these things by hand once their steps come, as another run of the same scenario had them. In order of their
-    /// steps; what is impossible by then is counted as that.
-    pub fn plan_by_hand(&mut self, by_hand: &[Intervention]) {
-        self.by_hand_ahead = by_hand.iter().rev().cloned().collect();
-    }
-
-    /// Does what was planned by hand before the next step.
-    fn meet_by_hand(&mut self) {
-        let now = At::Step(self.steps);
-        if self
-            .by_hand_ahead
-            .last()
-            .is_some_and(|entry| entry.at <= now)
-        {
-            self.apply_due();
-        }
-    }
-
-    /// Does something to the run before its next step, and records it.
-    ///
-    /// # Errors
-    /// What is impossible.
-    pub fn intervene(&mut self, act: Act) -> Result<(), String> {
-        if self.live.is_some() {
-            return Err(String::from(
-                "this run happened: nothing can be done to it any more",
-            ));
-        }
-        act.check(self.scenario.nodes, self.spec())?;
-        self.apply_due();
-        self.by_hand.push(Intervention {
-            at: At::Step(self.steps),
-            act: act.clone(),
-        });
-        self.apply(&act)
     }
 
     /// Runs to the end.

@@ -25,9 +25,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use phaselab_core::entropy::{Purpose, draw, scale};
+use phaselab_core::faults as core_faults;
 use phaselab_core::protocol::ProtocolKind;
-use phaselab_core::scenario::{self, Act};
+use phaselab_core::scenario;
 use phaselab_core::types::NodeId;
 use serde::Deserialize;
 
@@ -142,15 +142,14 @@ impl Faults {
         let mut rules = self.rules();
         let mut changed = rules.clone();
         change(&mut changed);
-        if changed.links.len() > LINKS_MAX {
+        let words = changed.faults.words();
+        if words > LINKS_MAX {
             return Err(format!(
-                "{} words on links: expected at most {LINKS_MAX}; heal takes them back",
-                changed.links.len()
+                "{words} words on links: expected at most {LINKS_MAX}; heal takes them back"
             ));
         }
         *rules = changed;
-        let any = rules.groups.is_some() || !rules.links.is_empty();
-        self.any.store(any, Ordering::Relaxed);
+        self.any.store(!rules.faults.is_whole(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -169,12 +168,7 @@ impl Faults {
             scenario::parse_act(self.protocol, SOURCE, &text).map_err(|error| error.message)?;
         let nodes = self.members.iter().map(|id| id.0).max().unwrap_or(0);
         act.check(nodes, self.protocol.spec())?;
-        match act {
-            Act::Partition { groups } => Ok(Fault::Partition { groups }),
-            Act::Heal => Ok(Fault::Heal),
-            Act::Link(link) => Ok(Fault::Link(link)),
-            _ => Err(format!("expected one of {}", known.join(", "))),
-        }
+        Fault::of(act).ok_or_else(|| format!("expected one of {}", known.join(", ")))
     }
 
     /// The faults that hold.
@@ -192,9 +186,9 @@ impl Faults {
         let lost = lost.map_or(0, |lost| lost.load(Ordering::Relaxed));
         let rules = self.rules();
         LinkFaults {
-            cut: rules.is_cut(self.own, peer),
-            loss_permille: rules.loss(self.own, peer),
-            latency_ms: rules.latency(self.own, peer),
+            cut: rules.faults.is_cut(self.own, peer),
+            loss_permille: rules.faults.loss_permille(self.own, peer),
+            latency_ms: rules.faults.latency_ms(self.own, peer),
             lost,
         }
     }
@@ -205,29 +199,21 @@ impl Faults {
             return Fate::Passes;
         }
         let mut rules = self.rules();
-        if rules.is_cut(self.own, peer) {
-            return self.lose(peer);
-        }
-        let count = {
-            let count = rules.sent.entry(peer).or_default();
-            *count += 1;
-            *count
+        let number = {
+            let number = rules.sent.entry(peer).or_default();
+            *number += 1;
+            *number
         };
-        let link = u64::from(self.own.0) << 16 | u64::from(peer.0);
-        let drawn = |purpose, below| scale(draw(self.seed, purpose, link, count), below);
-        if drawn(Purpose::Loss, 1000) < u64::from(rules.loss(self.own, peer)) {
-            return self.lose(peer);
-        }
-        let [low, high] = rules.latency(self.own, peer);
-        match low * 1_000 + drawn(Purpose::Latency, (high - low) * 1_000 + 1) {
-            0 => Fate::Passes,
-            late_us => Fate::Late(Duration::from_micros(late_us)),
+        match rules.faults.fate(self.seed, self.own, peer, number) {
+            core_faults::Fate::Passes => Fate::Passes,
+            core_faults::Fate::Lost => self.lose(peer),
+            core_faults::Fate::Late(late) => Fate::Late(Duration::from_nanos(late.0)),
         }
     }
 
     /// Whether nothing of a peer may be heard.
     pub(super) fn is_cut(&self, peer: NodeId) -> bool {
-        let cut = self.any.load(Ordering::Relaxed) && self.rules().is_cut(self.own, peer);
+        let cut = self.any.load(Ordering::Relaxed) && self.rules().faults.is_cut(self.own, peer);
         if cut {
             self.lose(peer);
         }

@@ -253,3 +253,18 @@ fn what_is_decided_is_told_as_reports_tell_it() {
         }
     }
 }
+
+#[test]
+fn each_decision_has_its_own_name_when_the_first_node_is_down() {
+    let text = "protocol = \"two-phase\"\nnodes = 3\nuntil_ms = 3000\n\
+        [[at]]\nms = 0\ndo = \"submit\"\nto = [1, 2, 3]\nrequest = { event = \"rent\", amount = 5 }\n\
+        [[at]]\nms = 900\ndo = \"submit\"\nto = [1, 2, 3]\nrequest = { event = \"fuel\", amount = 7 }\n\
+        [[at]]\nms = 1800\ndo = \"crash\"\nnode = 1\n";
+    let mut session = Session::open(&scenario::parse("two.toml", text).unwrap()).unwrap();
+    session.end();
+    finish(&mut session);
+    assert!(!session.sim().is_alive(NodeId(1)));
+    let (decided, _) = session.decided();
+    let names: Vec<&str> = decided.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["rent", "fuel"]);
+}

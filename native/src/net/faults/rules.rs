@@ -1,9 +1,10 @@
-//! What holds of a broken network, as data: which nodes reach each other, and how each link is.
+//! What holds of a broken network, as nodes tell one another and the control API: the keys of scenarios, and a revision.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use phaselab_core::scenario::Link;
+use phaselab_core::faults::{self, Faults};
+use phaselab_core::scenario::{Act, Link};
 use phaselab_core::types::NodeId;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,18 @@ pub(crate) enum Fault {
     Heal,
     /// One direction of a link is worse; an absent end means every node.
     Link(Link),
+}
+
+impl Fault {
+    /// The fault of an act; `None` if it is not one of a network.
+    pub(super) fn of(act: Act) -> Option<Fault> {
+        match act {
+            Act::Partition { groups } => Some(Fault::Partition { groups }),
+            Act::Heal => Some(Fault::Heal),
+            Act::Link(link) => Some(Fault::Link(link)),
+            _ => None,
+        }
+    }
 }
 
 /// All faults that hold, and since when.
@@ -68,23 +81,7 @@ pub(crate) struct LinkFaults {
 impl LinkFaults {
     /// `cut`, or `50 to 80 ms late, 100 of 1000 lost`; `None` of a link that is whole.
     pub(crate) fn in_words(&self) -> Option<String> {
-        if self.cut {
-            return Some("cut".to_owned());
-        }
-        let [low, high] = self.latency_ms;
-        let late = match high {
-            0 => None,
-            _ if low == high => Some(format!("{low} ms late")),
-            _ => Some(format!("{low} to {high} ms late")),
-        };
-        let lost = match self.loss_permille {
-            0 => None,
-            loss => Some(format!("{loss} of 1000 lost")),
-        };
-        match (late, lost) {
-            (Some(late), Some(lost)) => Some(format!("{late}, {lost}")),
-            (late, lost) => late.or(lost),
-        }
+        faults::in_words(self.cut, self.latency_ms, self.loss_permille)
     }
 }
 
@@ -92,9 +89,7 @@ impl LinkFaults {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     pub(super) revision: u64,
-    pub(super) groups: Option<Vec<Vec<NodeId>>>,
-    /// The newest first.
-    pub(super) links: Vec<Link>,
+    pub(super) faults: Faults,
     pub(super) sent: BTreeMap<NodeId, u64>,
 }
 
@@ -106,57 +101,15 @@ impl Rules {
     }
 
     pub(super) fn in_force(&self) -> Vec<Fault> {
-        let groups = self.groups.clone();
-        let cut = groups.map(|groups| Fault::Partition { groups });
-        cut.into_iter()
-            .chain(self.links.iter().rev().cloned().map(Fault::Link))
-            .collect()
+        let acts = self.faults.acts().into_iter();
+        acts.filter_map(Fault::of).collect()
     }
 
     pub(super) fn apply(&mut self, fault: Fault) {
-        match fault {
-            Fault::Partition { groups } => self.groups = Some(groups),
-            Fault::Heal => {
-                self.groups = None;
-                self.links.clear();
-            }
-            Fault::Link(link) => {
-                // What the new word says, an older one of the same ends need not say any more.
-                for old in &mut self.links {
-                    if (old.from, old.to) == (link.from, link.to) {
-                        old.latency_ms = old.latency_ms.filter(|_| link.latency_ms.is_none());
-                        old.loss_permille =
-                            old.loss_permille.filter(|_| link.loss_permille.is_none());
-                    }
-                }
-                self.links.insert(0, link);
-                self.links
-                    .retain(|link| link.latency_ms.is_some() || link.loss_permille.is_some());
-            }
-        }
-    }
-
-    pub(super) fn is_cut(&self, a: NodeId, b: NodeId) -> bool {
-        let Some(groups) = &self.groups else {
-            return false;
-        };
-        let together = |group: &Vec<NodeId>| group.contains(&a) && group.contains(&b);
-        !groups.iter().any(together)
-    }
-
-    pub(super) fn loss(&self, from: NodeId, to: NodeId) -> u16 {
-        let words = self.links.iter().filter(|link| link.covers(from, to));
-        words
-            .filter_map(|link| link.loss_permille)
-            .next()
-            .unwrap_or(0)
-    }
-
-    pub(super) fn latency(&self, from: NodeId, to: NodeId) -> [u64; 2] {
-        let words = self.links.iter().filter(|link| link.covers(from, to));
-        words
-            .filter_map(|link| link.latency_ms)
-            .next()
-            .unwrap_or([0, 0])
+        self.faults.apply(match fault {
+            Fault::Partition { groups } => Act::Partition { groups },
+            Fault::Heal => Act::Heal,
+            Fault::Link(link) => Act::Link(link),
+        });
     }
 }
