@@ -422,6 +422,13 @@ pub fn act(act: &Act) -> String {
         text
     };
     match act {
+        Act::SubmitAs {
+            to, client, number, ..
+        } => format!(
+            "client {} asks node {} (request {number})",
+            client.0,
+            list(to)
+        ),
         Act::Submit { to, .. } if to.is_empty() => String::from("a client asks"),
         Act::Submit { to, .. } => format!("a client asks node {}", list(to)),
         Act::Crash { node, when } => {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::engine::Opened;
 use crate::event::{Record, RecordKind};
 use crate::ordered::{Map, Set};
-use crate::types::{Hash32, InstanceId, NodeId, Time};
+use crate::types::{ClientId, Hash32, InstanceId, NodeId, Time};
 
 /// One invariant's verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,6 +35,10 @@ pub trait Oracle: Send + Sync {
     fn on_byzantine(&mut self, node: NodeId);
     /// Part of the run is not heard: that something was never said proves nothing.
     fn on_gap(&mut self) {}
+    /// A client asks a node that runs; the bytes of the protocol's `Request`.
+    fn on_request(&mut self, _: Time, _: NodeId, _: ClientId, _: u64, _: &[u8]) {}
+    /// A client is told something; the bytes of the protocol's `Reply`.
+    fn on_reply(&mut self, _: Time, _: NodeId, _: ClientId, _: u64, _: &[u8]) {}
     /// The verdicts so far, always in the same order.
     fn verdicts(&self) -> Vec<Verdict>;
     /// What should hold once a run has come to rest; asked only where a scenario expects it.

@@ -103,9 +103,11 @@ pub struct Sim {
     watch: report::Watch,
     check_recovery: bool,
     faults: Map<&'static str, u64>,
-    requests: u64,
-    /// Hashes of the requests that were submitted, to tell those that come again.
-    submitted: Set<[u8; 32]>,
+    /// The requests that were submitted, by hash, in the order in which they first came. A request that comes again is
+    /// the same client's, with the same number; each other is a client's first.
+    submitted: Map<[u8; 32], u64>,
+    /// The requests that were submitted in the name of a client.
+    numbered: Set<(ClientId, u64)>,
     /// What happens, if it happened already.
     live: Option<Live>,
 }
@@ -135,8 +137,8 @@ impl Clone for Sim {
             watch: self.watch.clone(),
             check_recovery: self.check_recovery,
             faults: self.faults.clone(),
-            requests: self.requests,
             submitted: self.submitted.clone(),
+            numbered: self.numbered.clone(),
             live: self.live.clone(),
         }
     }
@@ -247,8 +249,8 @@ impl Sim {
             log: Log::default(),
             check_recovery: cfg!(debug_assertions),
             faults: Map::new(),
-            requests: 0,
-            submitted: Set::new(),
+            submitted: Map::new(),
+            numbered: Set::new(),
             live: None,
         };
         for id in sim.scenario.ids() {
@@ -392,9 +394,6 @@ impl Sim {
         &mut self.slots[usize::from(node.0) - 1]
     }
 }
-
-/// The client in whose name a scenario submits.
-pub const SCENARIO_CLIENT: ClientId = ClientId(1);
 
 fn offline_from_start(entry: &Intervention) -> Option<NodeId> {
     match entry {

@@ -38,7 +38,7 @@ use crate::protocol::{Simulated, simulated_genesis, with_protocol};
 use crate::replica;
 use crate::scenario::{Act, At, Scenario, member_seed, script};
 use crate::store::Rows;
-use crate::types::{Incarnation, NodeId, Time};
+use crate::types::{ClientId, Incarnation, NodeId, Time};
 
 mod action;
 mod bounds;
@@ -60,6 +60,16 @@ struct View<P: Protocol> {
     act: Option<Act>,
 }
 
+/// A request, by whom and of whom.
+struct Asking<P: Protocol> {
+    to: Vec<NodeId>,
+    client: ClientId,
+    number: u64,
+    request: P::Request,
+    /// How it stands in the scenario.
+    act: Act,
+}
+
 /// A cluster of one protocol within bounds.
 pub struct Cluster<P: Protocol> {
     envs: Vec<Env<P>>,
@@ -68,7 +78,7 @@ pub struct Cluster<P: Protocol> {
     scenario: Scenario,
     /// What each node is shown: at first, and then with each change, which the act says.
     views: Vec<View<P>>,
-    requests: Vec<(Vec<NodeId>, P::Request)>,
+    requests: Vec<Asking<P>>,
     liars: Set<NodeId>,
     promise: Option<&'static str>,
     /// Whether quiet steps are left for later; always, but where a test compares.
@@ -105,12 +115,31 @@ impl<P: Simulated> Cluster<P> {
             let fact = world.full_view(Time::ZERO, id)?;
             Some(codec::decode(&fact).expect("the world tells facts of this protocol"))
         };
+        let mut known: Vec<&[u8]> = Vec::new();
         for entry in &scenario.interventions {
             match &entry.act {
-                Act::Submit { to, request } => {
+                Act::Submit { to, request } | Act::SubmitAs { to, request, .. } => {
+                    let (client, number) = match &entry.act {
+                        Act::SubmitAs { client, number, .. } => (*client, *number),
+                        _ => {
+                            // As the simulator does: what comes again is the same client's.
+                            let place = known.iter().position(|known| *known == request);
+                            let place = place.unwrap_or_else(|| {
+                                known.push(request);
+                                known.len() - 1
+                            });
+                            (ClientId(place as u64 + 1), 1)
+                        }
+                    };
                     let request = codec::decode(request)
                         .map_err(|_| String::from("a request is not of this protocol"))?;
-                    requests.push((to.clone(), request));
+                    requests.push(Asking {
+                        to: to.clone(),
+                        client,
+                        number,
+                        request,
+                        act: entry.act.clone(),
+                    });
                 }
                 Act::Fact { node, change } => {
                     let at_first = entry.at == At::Time(Time::ZERO);
@@ -287,8 +316,8 @@ impl<P: Protocol> Model for Cluster<P> {
             let mut local = step.local;
             step.sends.iter().for_each(|packet| sent.add(packet));
             let asked = self.requests.iter().enumerate();
-            let here =
-                asked.filter(|(_, (to, _))| !self.bounds.late_requests && to.contains(&env.id));
+            let here = asked
+                .filter(|(_, asking)| !self.bounds.late_requests && asking.to.contains(&env.id));
             for (index, _) in here {
                 used.asked |= self.bit(index, env.id);
                 if let Some(step) = self.step(env, &local, &What::Submit(index)) {

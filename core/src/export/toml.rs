@@ -139,6 +139,19 @@ fn body(scenario: &Scenario, act: &Act) -> Option<String> {
                 said(scenario, request)?
             )
         }
+        Act::SubmitAs {
+            to,
+            client,
+            number,
+            request,
+        } => {
+            format!(
+                "to = {}\nclient = {}\nnumber = {number}\nrequest = {}\n",
+                list(to),
+                client.0,
+                said(scenario, request)?
+            )
+        }
         Act::Fact { node, change } => {
             let node = node.map_or_else(String::new, |node| format!("node = {}\n", node.0));
             format!("{node}fact = {}\n", said(scenario, change)?)
@@ -232,7 +245,9 @@ fn said(scenario: &Scenario, wanted: &[u8]) -> Option<String> {
         .interventions
         .iter()
         .filter_map(|entry| match &entry.act {
-            Act::Submit { request: bytes, .. } | Act::Fact { change: bytes, .. } => Some(bytes),
+            Act::Submit { request: bytes, .. }
+            | Act::SubmitAs { request: bytes, .. }
+            | Act::Fact { change: bytes, .. } => Some(bytes),
             _ => None,
         });
     let mut pairs = acts.zip(lines);

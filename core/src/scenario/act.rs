@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::complaint;
 use super::network::{Link, SPAN_MS_MAX};
-use crate::types::{NodeId, Round, Time};
+use crate::types::{ClientId, NodeId, Round, Time};
 use crate::view::Spec;
 
 /// When an intervention happens.
@@ -114,13 +114,27 @@ pub enum Act {
         /// Its speed: 1000 is right.
         rate_permille: u32,
     },
+    /// A client that is named submits a request with its number: again, if it had that number before.
+    SubmitAs {
+        /// The nodes; to none means wherever the client finds an answer.
+        to: Vec<NodeId>,
+        /// Who.
+        client: ClientId,
+        /// Which of its requests.
+        number: u64,
+        /// The bytes of the protocol's `Request`.
+        request: Vec<u8>,
+    },
 }
+
+/// Clients that are named are numbered from here on: below are those whose requests name none.
+pub const NAMED_CLIENTS: u64 = 1_000;
 
 impl Act {
     /// The word in scenarios.
     pub const fn name(&self) -> &'static str {
         match self {
-            Act::Submit { .. } => "submit",
+            Act::Submit { .. } | Act::SubmitAs { .. } => "submit",
             Act::Crash { .. } => "crash",
             Act::Restart { .. } => "restart",
             Act::Partition { .. } => "partition",
@@ -145,7 +159,7 @@ impl Act {
     /// What is impossible, and what was expected.
     pub fn check(&self, nodes: u16, spec: &Spec) -> Result<(), String> {
         let named: Vec<NodeId> = match self {
-            Act::Submit { to, .. } => to.clone(),
+            Act::Submit { to, .. } | Act::SubmitAs { to, .. } => to.clone(),
             Act::Crash { node, .. }
             | Act::Restart { node }
             | Act::Byzantine { node, .. }
@@ -170,6 +184,10 @@ impl Act {
             ));
         }
         match self {
+            Act::SubmitAs { client, .. } if client.0 < NAMED_CLIENTS => Err(format!(
+                "submit: client = {}: expected at least {NAMED_CLIENTS}",
+                client.0
+            )),
             Act::Skew { rate_permille, .. } if !(100..=10_000).contains(rate_permille) => Err(
                 format!("skew: rate_permille = {rate_permille}; expected 100 to 10000"),
             ),

@@ -78,9 +78,9 @@ fn texts(source: &Scenario) -> Vec<(Vec<u8>, String)> {
         .interventions
         .iter()
         .filter_map(|entry| match &entry.act {
-            Act::Submit { request: bytes, .. } | Act::Fact { change: bytes, .. } => {
-                Some(bytes.clone())
-            }
+            Act::Submit { request: bytes, .. }
+            | Act::SubmitAs { request: bytes, .. }
+            | Act::Fact { change: bytes, .. } => Some(bytes.clone()),
             _ => None,
         });
     acts.zip(texts).collect()
@@ -92,6 +92,20 @@ fn body(act: &Act, texts: &[(Vec<u8>, String)]) -> Option<String> {
             let (_, text) = texts.iter().find(|(bytes, _)| bytes == request)?;
             let to: Vec<String> = to.iter().map(|node| format!("{}", node.0)).collect();
             format!("to = [{}]\nrequest = {text}\n", to.join(", "))
+        }
+        Act::SubmitAs {
+            to,
+            client,
+            number,
+            request,
+        } => {
+            let (_, text) = texts.iter().find(|(bytes, _)| bytes == request)?;
+            let to: Vec<String> = to.iter().map(|node| format!("{}", node.0)).collect();
+            let to = to.join(", ");
+            format!(
+                "to = [{to}]\nclient = {}\nnumber = {number}\nrequest = {text}\n",
+                client.0
+            )
         }
         Act::Fact { node, change } => {
             let (_, text) = texts.iter().find(|(bytes, _)| bytes == change)?;

@@ -17,7 +17,7 @@ use crate::codec::encode;
 use crate::crypto::Crypto;
 use crate::engine::{Protocol, RuleSet};
 use crate::protocol::{ProtocolKind, Simulated, with_protocol};
-use crate::types::{GroupId, NodeId, Round, Time};
+use crate::types::{ClientId, GroupId, NodeId, Round, Time};
 
 /// Reads a scenario. `file` is named in errors; its stem becomes the scenario's name.
 ///
@@ -169,6 +169,8 @@ struct Entry<R, F> {
     #[serde(default, deserialize_with = "one_or_many")]
     to: Vec<NodeId>,
     request: Option<R>,
+    client: Option<ClientId>,
+    number: Option<u64>,
     when: Option<CrashPoint>,
     groups: Option<Vec<Vec<NodeId>>>,
     from: Option<NodeId>,
@@ -338,10 +340,20 @@ fn intervention<R: serde::Serialize, F: serde::Serialize>(
         nth: entry.nth,
     };
     let act = match act {
-        "submit" => Act::Submit {
-            to: entry.to,
-            request: encode(&entry.request.ok_or_else(|| missing("request"))?),
-        },
+        "submit" => {
+            let request = encode(&entry.request.ok_or_else(|| missing("request"))?);
+            let to = entry.to;
+            match (entry.client, entry.number) {
+                (None, None) => Act::Submit { to, request },
+                (Some(client), number) => Act::SubmitAs {
+                    to,
+                    client,
+                    number: number.unwrap_or(1),
+                    request,
+                },
+                (None, Some(_)) => return Err(missing("client")),
+            }
+        }
         "crash" => Act::Crash {
             node: node?,
             when: entry.when.unwrap_or_default(),

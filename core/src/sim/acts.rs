@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::Sim;
 use crate::event::EventKind;
 use crate::scenario::{Act, CrashPoint, DiskFault, Schedule};
-use crate::types::NodeId;
+use crate::types::{ClientId, NodeId};
 use crate::view::ViewScope;
 
 impl Sim {
@@ -22,17 +22,24 @@ impl Sim {
         self.hash.update(b"i").update(&crate::codec::encode(act));
         match act {
             Act::Submit { to, request } => {
-                if !self.submitted.insert(blake3::hash(request).into()) {
+                let known = self.submitted.len() as u64;
+                let hash = blake3::hash(request).into();
+                let nth = *self.submitted.get_or_insert_with(hash, || known + 1);
+                if nth <= known {
                     self.count_fault("resubmission");
                 }
-                let to: Vec<NodeId> = if to.is_empty() {
-                    self.scenario.ids().take(1).collect()
-                } else {
-                    to.clone()
-                };
-                for node in to {
-                    self.submit(node, request);
+                self.submit_to(to, ClientId(nth), 1, request);
+            }
+            Act::SubmitAs {
+                to,
+                client,
+                number,
+                request,
+            } => {
+                if !self.numbered.insert((*client, *number)) {
+                    self.count_fault("resubmission");
                 }
+                self.submit_to(to, *client, *number, request);
             }
             Act::Crash {
                 node,
@@ -133,6 +140,18 @@ impl Sim {
             }
         }
         Ok(())
+    }
+
+    /// A client asks these nodes, or the first where none is named.
+    fn submit_to(&mut self, to: &[NodeId], client: ClientId, number: u64, request: &[u8]) {
+        let to: Vec<NodeId> = if to.is_empty() {
+            self.scenario.ids().take(1).collect()
+        } else {
+            to.to_vec()
+        };
+        for node in to {
+            self.submit(node, client, number, request);
+        }
     }
 
     fn fault_injected(&mut self, node: Option<NodeId>) {

@@ -2,12 +2,12 @@
 
 use super::log::{CauseId, Told};
 use super::network::{Packet, What};
-use super::{ClientReply, Decision, SCENARIO_CLIENT, Sim, global_time, local_time};
+use super::{ClientReply, Decision, Sim, global_time, local_time};
 use crate::entropy::{Purpose, draw, scale};
 use crate::event::{Event, EventKind, Level};
 use crate::replica::{Output, Released};
 use crate::scenario::{CrashPoint, Schedule};
-use crate::types::{Duration, NodeId, Round, Time};
+use crate::types::{ClientId, Duration, NodeId, Round, Time};
 
 impl Sim {
     /// `None` if nothing happened; else the node at which it happened.
@@ -141,13 +141,17 @@ impl Sim {
         }
     }
 
-    pub(super) fn submit(&mut self, node: NodeId, request: &[u8]) {
-        self.requests += 1;
-        let (number, now) = (self.requests, self.local_time(node));
+    /// A client asks a node.
+    pub(super) fn submit(&mut self, node: NodeId, client: ClientId, number: u64, request: &[u8]) {
+        let now = self.local_time(node);
         self.hash_step(b'q', node, request);
+        if self.is_alive(node) {
+            self.oracle
+                .on_request(self.now, node, client, number, request);
+        }
         let cause = self.tell(node, Told::Request);
         if let Some(replica) = self.slot_mut(node).replica.as_mut() {
-            let output = replica.request(now, SCENARIO_CLIENT, number, request);
+            let output = replica.request(now, client, number, request);
             self.absorb(node, output, cause);
         }
     }
@@ -265,6 +269,7 @@ impl Sim {
         }
         for (client, number, reply) in released.replies {
             self.hash.update(b"a").update(&reply);
+            self.oracle.on_reply(self.now, node, client, number, &reply);
             self.replies.push(ClientReply {
                 at: self.now,
                 node,

@@ -457,7 +457,7 @@ impl Session {
         let down = |node: &NodeId| Err(format!("Node {} is down.", node.0));
         match act {
             Act::Crash { node, .. } if !sim.is_alive(*node) => down(node),
-            Act::Submit { to, .. }
+            Act::Submit { to, .. } | Act::SubmitAs { to, .. }
                 if !to.is_empty() && to.iter().all(|node| !sim.is_alive(*node)) =>
             {
                 down(&to[0])

@@ -32,7 +32,7 @@ pub fn act(act: &Act) -> String {
         link(&[verb, " ", kind].concat(), select.from, select.to)
     };
     match act {
-        Act::Submit { .. } => "submit".to_owned(),
+        Act::Submit { .. } | Act::SubmitAs { .. } => "submit".to_owned(),
         Act::Crash { node, when } => match when {
             CrashPoint::BetweenSteps => of("crash", *node),
             CrashPoint::BeforeHandling => of("crash before handling", *node),

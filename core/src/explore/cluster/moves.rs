@@ -32,9 +32,9 @@ impl<P: Protocol> Cluster<P> {
     /// The requests that a node may still be given.
     pub(super) fn asks(&self, used: Used, node: NodeId) -> Vec<usize> {
         let asks = self.requests.iter().enumerate();
-        let open = asks.filter(|(index, (to, _))| {
+        let open = asks.filter(|(index, asking)| {
             let again = used.asked & self.bit(*index, node) != 0;
-            to.contains(&node) && (!again || used.repeats < self.bounds.repeats)
+            asking.to.contains(&node) && (!again || used.repeats < self.bounds.repeats)
         });
         open.map(|(index, _)| index).collect()
     }

@@ -8,7 +8,6 @@ use super::Cluster;
 use super::action::{Action, What, kind_name};
 use super::step::{History, Step};
 use super::world::Packet;
-use crate::codec;
 use crate::engine::{Protocol, To};
 use crate::scenario::{Act, CrashPoint, Selector};
 use crate::store::Rows;
@@ -27,14 +26,17 @@ impl<P: Protocol> Cluster<P> {
             played.send(&step);
             locals.push(step.local);
         }
-        let ask = |node, index: usize| Act::Submit {
-            to: Vec::from([node]),
-            request: codec::encode(&self.requests[index].1),
+        let ask = |node, index: usize| {
+            let mut act = self.requests[index].act.clone();
+            if let Act::Submit { to, .. } | Act::SubmitAs { to, .. } = &mut act {
+                *to = Vec::from([node]);
+            }
+            act
         };
         if !self.bounds.late_requests {
             for (env, local) in self.envs.iter().zip(&mut locals) {
                 let asked = self.requests.iter().enumerate();
-                for (index, _) in asked.filter(|(_, (to, _))| to.contains(&env.id)) {
+                for (index, _) in asked.filter(|(_, asking)| asking.to.contains(&env.id)) {
                     played.acts.push(ask(env.id, index));
                     if let Some(step) = self.step(env, local, &What::Submit(index)) {
                         played.send(&step);

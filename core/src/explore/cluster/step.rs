@@ -13,7 +13,7 @@ use crate::event::{Level, RecordKind};
 use crate::explore::fingerprint::Fingerprint;
 use crate::ordered::{Map, Set};
 use crate::store::{Rows, TableId, WriteBatch};
-use crate::types::{ClientId, Incarnation, NodeId, Round, Time};
+use crate::types::{Incarnation, NodeId, Round, Time};
 
 /// What a node's state does not hold of its past.
 pub(super) struct History {
@@ -91,11 +91,14 @@ impl<P: Protocol> Cluster<P> {
             timers.set(*timer, Time::ZERO);
         }
         let input = match what {
-            What::Submit(request) => Input::Request {
-                client: ClientId(1),
-                number: *request as u64 + 1,
-                request: self.requests[*request].1.clone(),
-            },
+            What::Submit(request) => {
+                let asking = &self.requests[*request];
+                Input::Request {
+                    client: asking.client,
+                    number: asking.number,
+                    request: asking.request.clone(),
+                }
+            }
             What::Deliver(packet) => {
                 if !packet.valid {
                     return None;
