@@ -331,6 +331,17 @@ impl<C: Clone + Eq> Paxos<C> {
         leading.accepted_by.get(&slot).map(Set::len)
     }
 
+    /// Whether a member is known to have accepted what stands in an open slot; for whoever leads.
+    pub fn has_accepted(&self, slot: Slot, node: NodeId) -> bool {
+        let Role::Leader(leading) = &self.role else {
+            return false;
+        };
+        leading
+            .accepted_by
+            .get(&slot)
+            .is_some_and(|by| by.contains(&node))
+    }
+
     /// Drops the log up to a slot whose effects are durable elsewhere. What is not known to be chosen stays.
     pub fn drop_to(&mut self, slot: Slot) {
         let slot = slot.min(self.chosen);

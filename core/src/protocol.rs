@@ -21,6 +21,7 @@ use crate::store::{Rows, TableSpec};
 use crate::types::{GroupId, Hash32, Incarnation, NodeId};
 use crate::view::Spec;
 
+pub mod sharded_2pc;
 pub mod two_phase;
 
 /// A protocol that can be simulated: with a world outside, an oracle, and a swarm of scenarios.
@@ -71,6 +72,9 @@ pub struct ReplyView {
 pub enum ProtocolKind {
     /// Two-phase threshold signing.
     TwoPhase,
+    /// Sharded two-phase commit over Multi-Paxos.
+    #[serde(rename = "sharded-2pc")]
+    Sharded2pc,
 }
 
 /// Runs an expression with `$P` bound to the protocol's type: the one place that maps names to types.
@@ -81,6 +85,10 @@ macro_rules! with_protocol {
                 type $P = $crate::protocol::two_phase::TwoPhase;
                 $body
             }
+            $crate::protocol::ProtocolKind::Sharded2pc => {
+                type $P = $crate::protocol::sharded_2pc::Sharded2pc;
+                $body
+            }
         }
     };
 }
@@ -88,7 +96,7 @@ pub(crate) use with_protocol;
 
 impl ProtocolKind {
     /// Every protocol.
-    pub const ALL: [ProtocolKind; 1] = [ProtocolKind::TwoPhase];
+    pub const ALL: [ProtocolKind; 2] = [ProtocolKind::TwoPhase, ProtocolKind::Sharded2pc];
 
     /// The name in files and on the command line.
     pub fn name(self) -> &'static str {

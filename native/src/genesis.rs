@@ -199,6 +199,8 @@ pub(crate) struct Sample {
     pub(crate) request: &'static str,
     /// What a long run needs other than by default.
     pub(crate) soak: Soak,
+    /// What its instance is called in a run, where the request does not say it.
+    pub(crate) instance: Option<&'static str>,
     /// The phase in which it ends well.
     pub(crate) end: &'static str,
     /// Its parameters with their defaults, as `init` writes them.
@@ -234,13 +236,40 @@ pub(crate) fn sample(protocol: ProtocolKind) -> Sample {
                 config: "gc_after_ms = 600000\n",
                 environment: "utxos = 100\namount = 10000000\nblocks_per_second = 100\n",
             },
+            instance: None,
             end: "completed",
             sections: TWO_PHASE,
             nodes_min: 2,
             few: "threshold_m = 1",
         },
+        ProtocolKind::Sharded2pc => Sample {
+            request: "transfer = { sender = 1, receiver = 2, amount = 5 }\n",
+            soak: Soak {
+                config: "",
+                environment: "",
+            },
+            instance: Some("2pc-1-1"),
+            end: "committed",
+            sections: SHARDED_2PC,
+            nodes_min: 1,
+            few: "",
+        },
     }
 }
+
+const SHARDED_2PC: &str = "\
+# Each group of members is a cluster; a member without a group is in cluster 0.
+[sharded_2pc]
+items_per_cluster = 3000            # 1 to 3000 are in the first cluster, 3001 to 6000 in the second
+initial_balance = 10
+heartbeat_ms = 50
+election_timeout_ms = 200           # up to twice as long, at random
+prepare_timeout_ms = 1000
+resend_ms = 100
+lock_retries = 5
+lock_retry_ms = 20                  # up to twice as long, at random
+snapshot_every = 128                # entries
+";
 
 const TWO_PHASE: &str = "\
 [two_phase]

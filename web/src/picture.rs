@@ -10,10 +10,14 @@ use yew::Html;
 use crate::scene::{GroupBox, NodeScene, Scene};
 
 pub mod cards;
+pub mod sharded_2pc;
 pub mod two_phase;
 
 /// The protocols that have a picture of their own, by the names of their specs.
-const PICTURES: &[(&str, &dyn Picture)] = &[("two-phase", &two_phase::TwoPhasePicture)];
+const PICTURES: &[(&str, &dyn Picture)] = &[
+    ("two-phase", &two_phase::TwoPhasePicture),
+    ("sharded-2pc", &sharded_2pc::ShardedPicture),
+];
 
 /// How a phase feels, for its colour and pattern; its word says the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,6 +32,22 @@ pub fn builtin() -> &'static [Builtin] {
         "two-phase/max-retries",
         "two-phase/silent-decider",
         "two-phase/equivocator",
+        "sharded-2pc/reference-transfer",
+        "sharded-2pc/insufficient-balance",
+        "sharded-2pc/abort-flow",
+        "sharded-2pc/leaders-killed",
+        "sharded-2pc/no-majority",
+        "sharded-2pc/same-item",
+        "sharded-2pc/cyclic",
+        "sharded-2pc/coordinator-killed-before-p",
+        "sharded-2pc/coordinator-killed-after-p",
+        "sharded-2pc/coordinator-killed-before-c",
+        "sharded-2pc/coordinator-killed-after-c",
+        "sharded-2pc/coordinator-killed-before-ack",
+        "sharded-2pc/participant-killed-before-p",
+        "sharded-2pc/participant-killed-after-p",
+        "sharded-2pc/participant-killed-before-c",
+        "sharded-2pc/participant-killed-after-c",
     ]
 }
 

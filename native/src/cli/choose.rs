@@ -194,7 +194,8 @@ fn workload(protocol: ProtocolKind, nodes: u16) -> Result<Scenario, Failure> {
     let sample = genesis::sample(protocol);
     let mut scenario = Scenario::new(protocol, nodes);
     let request = protocol.parse_request("request", sample.request)?;
-    let instance = protocol.request_name(&request);
+    let named = sample.instance.map(str::to_owned);
+    let instance = named.or_else(|| protocol.request_name(&request));
     if let Some(config) = sample.config_for(nodes) {
         scenario.config = protocol.parse_config("config", config)?;
     }

@@ -19,6 +19,7 @@ mod museum;
 mod quorum;
 mod recording;
 mod rounds;
+mod sharded;
 mod signatures;
 mod sketches;
 mod swarm;

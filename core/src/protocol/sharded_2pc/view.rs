@@ -1,0 +1,326 @@
+//! What people see of a member: transfers, slots with their ballots, items with their holds. (`PrintView`, `PrintDB`)
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::command::{Command, Part, TxnId};
+use super::config::Place;
+use super::machine::{Txn, TxnPhase};
+use super::message::{committed_value, round, slot_id, slot_name, transaction_name};
+use super::{ACCEPTANCES_METER, SLOT, Sharded2pc, TRANSFER, phase};
+use crate::engine::Env;
+use crate::paxos::{LogEntry, Slot};
+use crate::quorum::Quorum;
+use crate::types::{InstanceId, NodeId, Round};
+use crate::view::{
+    Choice, Field, Glance, InstanceView, Meter, NodeView, Segment, SegmentVote, ViewScope,
+};
+
+pub(super) fn glance(state: &Sharded2pc) -> Glance {
+    let rows = state.machine.transactions();
+    let open = rows.filter(|(_, txn)| !txn.phase.is_outcome()).last();
+    let Some((id, txn)) = open.or_else(|| state.machine.transactions().last()) else {
+        return Glance {
+            round: round(state.ballot()),
+            ..Glance::default()
+        };
+    };
+    Glance {
+        instance: Some(id.instance()),
+        phase: phase_of(txn),
+        round: round(state.ballot()),
+        value: (txn.phase == TxnPhase::Committed).then(|| committed_value(id)),
+        have: state.machine.applied(),
+        need: 0,
+    }
+}
+
+/// A row's phase, as people see it.
+fn phase_of(txn: &Txn) -> u8 {
+    let is_told = txn.acked || !txn.side.coordinates();
+    match txn.phase {
+        TxnPhase::Committed | TxnPhase::Aborted(_) if txn.acked && is_told => phase::DONE,
+        other => other.index(),
+    }
+}
+
+pub(super) fn view(state: &Sharded2pc, env: &Env<Sharded2pc>, scope: ViewScope) -> NodeView {
+    let in_full = scope != ViewScope::Summary;
+    let wanted = |id: InstanceId| match scope {
+        ViewScope::Instance(only) => id == only,
+        ViewScope::Summary | ViewScope::Full => true,
+    };
+    let place = Place::of(env);
+    let mut instances = transfers(state, &place, in_full);
+    let slots = state.paxos.entries();
+    instances.extend(slots.map(|(slot, entry)| slot_view(state, env, &place, slot, entry)));
+    instances.retain(|instance| wanted(instance.id));
+    NodeView {
+        instances,
+        fields: if in_full {
+            node_fields(state, &place)
+        } else {
+            Vec::new()
+        },
+    }
+}
+
+/// Transactions, and the last transfer of each client that stayed within the cluster.
+fn transfers(state: &Sharded2pc, place: &Place<'_>, in_full: bool) -> Vec<InstanceView> {
+    let mut shown: Vec<InstanceView> = Vec::new();
+    for (id, txn) in state.machine.transactions() {
+        let is_committed = txn.phase == TxnPhase::Committed;
+        let mut view = transfer_view(id, phase_of(txn), is_committed);
+        if in_full {
+            view.fields = transfer_fields(state, id, txn);
+            view.choices = txn.part.map(|part| choice(id, part)).into_iter().collect();
+        }
+        shown.push(view);
+    }
+    for (client, known) in state.machine.clients(place.cluster) {
+        let id = TxnId {
+            client,
+            home: known.home,
+            number: known.number,
+            attempt: known.attempt,
+        };
+        if let (Some(outcome), None) = (known.outcome, state.machine.transaction(id)) {
+            let end = if outcome.is_ok() {
+                phase::COMMITTED
+            } else {
+                phase::ABORTED
+            };
+            let mut view = transfer_view(id, end, outcome.is_ok());
+            if in_full {
+                let words = outcome.map_or_else(|reason| reason.name(), |()| "SUCCESS");
+                view.fields = Vec::from([Field::new("result", words)]);
+            }
+            shown.push(view);
+        }
+    }
+    shown
+}
+
+fn transfer_view(id: TxnId, phase: u8, is_committed: bool) -> InstanceView {
+    InstanceView {
+        id: id.instance(),
+        name: transaction_name(id),
+        kind: TRANSFER,
+        phase,
+        round: Round(id.attempt),
+        value: is_committed.then(|| committed_value(id)),
+        locked: None,
+        signed: None,
+        meters: Vec::new(),
+        choices: Vec::new(),
+        fields: Vec::new(),
+    }
+}
+
+fn choice(id: TxnId, part: Part) -> Choice {
+    let (amount, detail) = match part {
+        Part::Debit { item, amount } => (amount, format!("{amount} from {item}")),
+        Part::Credit { item, amount } => (amount, format!("{amount} to {item}")),
+        Part::Leave { item, to } => (0, format!("{item} leaves for {to}")),
+        Part::Arrive { item, balance } => (balance, format!("{item} arrives with {balance}")),
+    };
+    Choice {
+        value: committed_value(id),
+        round: Round(id.attempt),
+        proposers: Vec::new(),
+        amount,
+        detail,
+    }
+}
+
+fn transfer_fields(state: &Sharded2pc, id: TxnId, txn: &Txn) -> Vec<Field> {
+    let role = if txn.side.coordinates() {
+        "coordinator"
+    } else {
+        "participant"
+    };
+    let marker = match txn.phase {
+        TxnPhase::Prepared(_) => "P",
+        TxnPhase::Committed => "C",
+        TxnPhase::Aborted(_) => "A",
+    };
+    let vote = state
+        .leading
+        .as_ref()
+        .and_then(|leading| leading.votes.get(&id));
+    let mut fields = Vec::from([
+        Field::new("TransactionId", transaction_name(id)),
+        Field::new("role", role),
+        Field::new("other cluster", txn.side.other().0.to_string()),
+        Field::new("PrepareSeq", txn.seq.to_string()),
+        Field::new("phase", marker),
+        Field::new("acknowledged", if txn.acked { "yes" } else { "no" }),
+    ]);
+    if let TxnPhase::Prepared(Err(reason)) | TxnPhase::Aborted(reason) = txn.phase {
+        fields.push(Field::new("reason", reason.name()));
+    }
+    if let Some((_, vote)) = vote {
+        let words = vote.map_or_else(|reason| reason.name(), |()| "prepared");
+        fields.push(Field::new("participant says", words));
+    }
+    fields
+}
+
+fn slot_view(
+    state: &Sharded2pc,
+    env: &Env<Sharded2pc>,
+    place: &Place<'_>,
+    slot: Slot,
+    entry: &LogEntry<Command>,
+) -> InstanceView {
+    let hash = Command::hash(entry.req.as_ref());
+    let phase = match (entry.chosen, slot <= state.machine.applied()) {
+        (true, true) => phase::EXECUTED,
+        (true, false) => phase::CHOSEN,
+        (false, _) => phase::ACCEPTED,
+    };
+    InstanceView {
+        id: slot_id(place.cluster, slot),
+        name: slot_name(place.cluster, slot),
+        kind: SLOT,
+        phase,
+        round: round(entry.ballot),
+        value: entry.chosen.then_some(hash),
+        locked: None,
+        signed: None,
+        meters: Vec::from([acceptances(state, env, place, slot, entry)]),
+        choices: Vec::new(),
+        fields: slot_fields(slot, entry),
+    }
+}
+
+/// Who accepted an entry, as far as this member knows: a leader knows of all, others of themselves.
+fn acceptances(
+    state: &Sharded2pc,
+    env: &Env<Sharded2pc>,
+    place: &Place<'_>,
+    slot: Slot,
+    entry: &LogEntry<Command>,
+) -> Meter {
+    let hash = Command::hash(entry.req.as_ref());
+    let members: Vec<NodeId> = env.keyring.group(place.cluster).collect();
+    let quorum = Quorum::crash_majority(members.len().max(1) as u16);
+    let has = |node: NodeId| {
+        node == env.id || node == entry.ballot.node || state.paxos.has_accepted(slot, node)
+    };
+    let segments: Vec<Segment> = members
+        .iter()
+        .map(|node| Segment {
+            node: *node,
+            weight: 1,
+            vote: if has(*node) {
+                SegmentVote::For(hash)
+            } else {
+                SegmentVote::Awaiting
+            },
+        })
+        .collect();
+    let have = segments
+        .iter()
+        .filter(|segment| segment.vote != SegmentVote::Awaiting)
+        .count() as u64;
+    Meter {
+        kind: ACCEPTANCES_METER,
+        value: Some(hash),
+        // Of a chosen entry a majority accepted, whoever that was.
+        have: if entry.chosen {
+            have.max(quorum.need() as u64)
+        } else {
+            have
+        },
+        need: quorum.need() as u64,
+        total: members.len() as u64,
+        segments,
+    }
+}
+
+fn slot_fields(slot: Slot, entry: &LogEntry<Command>) -> Vec<Field> {
+    let status = if entry.chosen { "C" } else { "A" };
+    let mut fields = Vec::from([
+        Field::new("SeqNum", slot.to_string()),
+        Field::new(
+            "Ballot",
+            format!("{}.{}", entry.ballot.round, entry.ballot.node.0),
+        ),
+        Field::new("Status", status),
+        Field::new("command", words(entry.req.as_ref())),
+    ]);
+    if let Some(command) = &entry.req {
+        fields.push(Field::new("Phase", command.marker()));
+        // S4-43
+        fields.push(match command.seq() {
+            Some(seq) => Field::new("log", format!("REUSING seq {seq} in slot {slot}")),
+            None => Field::new("log", format!("Allocated NEW seq {slot}")),
+        });
+    }
+    fields
+}
+
+/// A command in a few words.
+pub(super) fn words(command: Option<&Command>) -> String {
+    let Some(command) = command else {
+        return "no-op".to_string();
+    };
+    let id = transaction_name(command.id());
+    match command {
+        Command::Transfer {
+            sender,
+            receiver,
+            amount,
+            ..
+        } => format!("{id}: {sender} -> {receiver}, {amount}"),
+        Command::Prepare { part, .. } => match part {
+            Part::Debit { item, amount } => format!("P {id}: hold {amount} of {item}"),
+            Part::Credit { item, amount } => format!("P {id}: hold {item} for {amount}"),
+            Part::Leave { item, to } => format!("P {id}: hold {item}, leaving for {to}"),
+            Part::Arrive { item, .. } => format!("P {id}: hold {item}, arriving"),
+        },
+        Command::Commit { seq, .. } => format!("C {id}, seq {seq}"),
+        Command::Abort { seq: 0, reason, .. } => format!("A {id}, tombstone, {}", reason.name()),
+        Command::Abort { seq, reason, .. } => format!("A {id}, seq {seq}, {}", reason.name()),
+        Command::Acked { .. } => format!("acknowledged {id}"),
+    }
+}
+
+fn node_fields(state: &Sharded2pc, place: &Place<'_>) -> Vec<Field> {
+    let leader = state.paxos.leader();
+    let promised = state.paxos.promised();
+    let mut fields = Vec::from([
+        Field::new("cluster", place.cluster.0.to_string()),
+        Field::new(
+            "leader",
+            leader.map_or_else(|| "none".to_string(), |ballot| ballot.node.0.to_string()),
+        ),
+        Field::new("leads", if state.paxos.leads() { "yes" } else { "no" }),
+        Field::new(
+            "promised",
+            format!("{}.{}", promised.round, promised.node.0),
+        ),
+        Field::new("lastExecuted", state.machine.applied().to_string()),
+        Field::new("dropped", state.paxos.dropped().to_string()),
+        Field::new("gained", state.machine.gained(place).to_string()),
+    ]);
+    for (item, _, lock) in state.machine.touched() {
+        let balance = state.machine.balance(place, item);
+        let balance = balance.map_or_else(|| "elsewhere".to_string(), |held| held.to_string());
+        let text = match lock {
+            Some(id) => format!("{item}: {balance}, held by {}", transaction_name(id)),
+            None => format!("{item}: {balance}"),
+        };
+        fields.push(Field::new("item", text));
+    }
+    for (cluster, ballot) in state.leaders.iter() {
+        let text = format!(
+            "{}: node {}, ballot {}",
+            cluster.0, ballot.node.0, ballot.round
+        );
+        fields.push(Field::new("leader of cluster", text));
+    }
+    fields
+}
