@@ -23,9 +23,7 @@ mod network;
 mod script;
 mod text;
 
-pub use act::{
-    Act, At, Behaviour, CrashPoint, DiskFault, Intervention, NAMED_CLIENTS, Selector,
-};
+pub use act::{Act, At, Behaviour, CrashPoint, DiskFault, Intervention, NAMED_CLIENTS, Selector};
 pub use builtin::{Builtin, builtin, find};
 pub use expectation::{Expectation, InForce};
 pub use network::{Disk, Link, Network};

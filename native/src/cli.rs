@@ -197,7 +197,7 @@ mod tests {
         let cases: [(&[&str], &str); 4] = [
             (
                 &["sim", "--protocol", "two"],
-                "error: invalid value 'two' for '--protocol <P>': expected one of two-phase",
+                "error: invalid value 'two' for '--protocol <P>': expected one of two-phase, sharded-2pc",
             ),
             (
                 &["statsu"],

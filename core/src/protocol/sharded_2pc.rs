@@ -185,6 +185,7 @@ static SPEC: Spec = Spec {
     meters: &[MeterKind {
         name: "acceptances",
         unit: "acceptances",
+        messages: &[3],
     }],
     fault_model: "A minority of each cluster may crash; nobody lies.",
 };

@@ -332,9 +332,53 @@ const TWO_PHASE: &[Metric] = &[
     HASH_MISMATCH,
 ];
 
+const SHARDED_2PC: &[Metric] = &[
+    Metric::new(
+        "sharded_2pc_elections_total",
+        Counter,
+        "Elections that this member called.",
+    ),
+    Metric::new(
+        "sharded_2pc_elections_won_total",
+        Counter,
+        "Elections after which this member led its cluster.",
+    ),
+    Metric::new(
+        "sharded_2pc_snapshots_installed_total",
+        Counter,
+        "Accounts that were taken over as a whole, because the entries before them are dropped.",
+    ),
+    Metric::new(
+        "sharded_2pc_commits_total",
+        Counter,
+        "Transfers whose outcome C was applied here.",
+    ),
+    Metric::new(
+        "sharded_2pc_aborts_total",
+        Counter,
+        "Transfers whose outcome A was applied here.",
+    ),
+    Metric::new(
+        "sharded_2pc_cross_shard_transactions_total",
+        Counter,
+        "Attempts at transfers between clusters that this member coordinated.",
+    ),
+    Metric::new(
+        "sharded_2pc_lock_retries_total",
+        Counter,
+        "Attempts that met a lock and were made again.",
+    ),
+    Metric::new(
+        "sharded_2pc_reads_total",
+        Counter,
+        "Balances that were told after leadership was confirmed.",
+    ),
+];
+
 /// The counters of a protocol, with the names of its source document.
 pub(crate) const fn of_protocol(protocol: ProtocolKind) -> &'static [Metric] {
     match protocol {
         ProtocolKind::TwoPhase => TWO_PHASE,
+        ProtocolKind::Sharded2pc => SHARDED_2PC,
     }
 }

@@ -89,13 +89,13 @@ fn every_seed_keeps_every_promise_and_every_transfer_ends() {
     }
     assert_eq!(fired.get("impossible"), None);
     for (name, least) in [
-        ("commits", 500),
-        ("aborts", 500),
-        ("elections_won", 500),
-        ("lock_retries", 20),
-        ("snapshots_installed", 10),
-        ("reads", 50),
-        ("cross_shard_transactions", 250),
+        ("sharded_2pc_commits_total", 500),
+        ("sharded_2pc_aborts_total", 500),
+        ("sharded_2pc_elections_won_total", 500),
+        ("sharded_2pc_lock_retries_total", 20),
+        ("sharded_2pc_snapshots_installed_total", 10),
+        ("sharded_2pc_reads_total", 50),
+        ("sharded_2pc_cross_shard_transactions_total", 250),
     ] {
         let count = metrics.get(name).copied().unwrap_or(0);
         assert!(count >= least, "{name} = {count}");

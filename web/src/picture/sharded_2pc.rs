@@ -39,7 +39,9 @@ mod tests {
 
     #[test]
     fn the_numbers_in_a_name_are_the_items() {
-        let asked = |name: &str| codec::decode::<Request>(&ShardedPicture.request(name, 10).unwrap()).unwrap();
+        let asked = |name: &str| {
+            codec::decode::<Request>(&ShardedPicture.request(name, 10).unwrap()).unwrap()
+        };
         let transfer = |sender, receiver| Request::Transfer {
             sender,
             receiver,

@@ -317,6 +317,9 @@ impl Deed {
         }
         match scenario.protocol {
             ProtocolKind::TwoPhase => Ok(codec::encode(&change)),
+            ProtocolKind::Sharded2pc => Err(
+                "There is no world outside of this protocol: nothing of it can change.".to_owned(),
+            ),
         }
     }
 

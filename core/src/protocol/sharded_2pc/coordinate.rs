@@ -112,7 +112,7 @@ impl Sharded2pc {
             side,
         };
         if self.propose(cx, prepare) {
-            cx.count("cross_shard_transactions");
+            cx.count("sharded_2pc_cross_shard_transactions_total");
             cx.set_timer(Timer::Prepare(id), cx.env().config.prepare_timeout());
             if let Some(part) = theirs {
                 self.ask_prepare(cx, id, participant, part, false);
@@ -224,7 +224,7 @@ impl Sharded2pc {
             let pause = Duration::from_us(pause_us + cx.below(pause_us));
             let next = self.next_attempt(id.home, id.client, id.number);
             cx.set_timer(Timer::Retry(next), pause);
-            cx.count("lock_retries");
+            cx.count("sharded_2pc_lock_retries_total");
         }
     }
 

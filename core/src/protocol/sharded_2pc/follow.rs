@@ -104,7 +104,7 @@ impl Sharded2pc {
         if self.machine.install(snapshot) {
             self.paxos.install(snapshot.slot);
             self.tell_outcomes(cx);
-            cx.count("snapshots_installed");
+            cx.count("sharded_2pc_snapshots_installed_total");
         }
     }
 
@@ -144,7 +144,7 @@ impl Sharded2pc {
             });
             cx.set_timer(Timer::Heartbeat, cx.env().config.heartbeat());
             cx.set_timer(Timer::Resend, cx.env().config.resend());
-            cx.count("elections_won");
+            cx.count("sharded_2pc_elections_won_total");
             cx.emit(Level::Protocol, || {
                 Event::new(EventKind::RoundEntered, None, round(ballot))
             });
@@ -204,7 +204,7 @@ impl Sharded2pc {
 
     pub(super) fn on_election(&mut self, cx: Cx<'_, '_>) {
         self.election = None;
-        cx.count("elections");
+        cx.count("sharded_2pc_elections_total");
         self.with_log(cx, |paxos, group| ((), paxos.elect(group)));
     }
 
@@ -303,7 +303,11 @@ impl Sharded2pc {
                     phase::ABORTED
                 };
                 tell_phase(cx, id.instance(), end, Round(id.attempt));
-                cx.count(if is_committed { "commits" } else { "aborts" });
+                cx.count(if is_committed {
+                    "sharded_2pc_commits_total"
+                } else {
+                    "sharded_2pc_aborts_total"
+                });
             }
             Applied::Voted(id) => {
                 if let Some(txn) = self.machine.transaction(id) {

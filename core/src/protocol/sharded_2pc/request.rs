@@ -283,7 +283,7 @@ impl Sharded2pc {
                     cluster: self.machine.home(&place, item).unwrap_or(place.cluster),
                 },
             };
-            cx.count("reads");
+            cx.count("sharded_2pc_reads_total");
             cx.reply(read.client, read.number, reply);
         }
     }

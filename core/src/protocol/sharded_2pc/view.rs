@@ -227,6 +227,7 @@ fn acceptances(
         .count() as u64;
     Meter {
         kind: ACCEPTANCES_METER,
+        round: round(entry.ballot),
         value: Some(hash),
         // Of a chosen entry a majority accepted, whoever that was.
         have: if entry.chosen {
