@@ -10,10 +10,10 @@ import { root } from './lib/workspace.mjs';
 
 const folder = join(root, 'wasm', 'pkg');
 
-main(() => {
+main(async () => {
   say('building the npm package (about 2 minutes the first time)');
   const dev = process.argv.includes('--dev');
-  buildWasm({ folder: 'wasm', name: 'phaselab', outDir: folder, dev, pack: true, env: requireWasmEnvironment() });
+  await buildWasm({ folder: 'wasm', name: 'phaselab', outDir: folder, dev, pack: true, env: requireWasmEnvironment() });
   cpSync(join(root, 'scripts', 'npm', 'node.js'), join(folder, 'node.js'));
   for (const name of ['LICENSE', 'LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(root, name), join(folder, name));
   describe();

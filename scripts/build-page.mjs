@@ -9,7 +9,7 @@ import { buildWasm } from './lib/wasm-build.mjs';
 import { requireWasmEnvironment } from './lib/wasm-target.mjs';
 import { pageFolder, root } from './lib/workspace.mjs';
 
-main(() => {
+main(async () => {
   const env = requireWasmEnvironment();
   const assembled = join(targetDirectory(env), 'page');
   say('building the page (about 2 minutes the first time)');
@@ -17,11 +17,13 @@ main(() => {
   // Four programs of one crate: a visit loads the one that its address asks for.
   const program = (name, feature, outDir) =>
     buildWasm({ folder: 'web', name, outDir, features: [feature], dev, pack: false, env });
-  program('phaselab_web', 'simulate', assembled);
-  program('phaselab_workbench', 'workbench', join(assembled, 'workbench'));
-  program('phaselab_museum', 'museum', join(assembled, 'museum'));
-  program('phaselab_live', 'live', join(assembled, 'live'));
-  buildChecker(assembled, env);
+  await Promise.all([
+    program('phaselab_web', 'simulate', assembled),
+    program('phaselab_workbench', 'workbench', join(assembled, 'workbench')),
+    program('phaselab_museum', 'museum', join(assembled, 'museum')),
+    program('phaselab_live', 'live', join(assembled, 'live')),
+    buildChecker(assembled, env),
+  ]);
   for (const name of ['index.html', 'worker.js', 'checker.js']) cpSync(join(root, 'web', name), join(assembled, name));
   cpSync(join(root, 'web', 'static'), join(assembled, 'static'), { recursive: true });
   mirror(assembled, pageFolder);
@@ -29,9 +31,9 @@ main(() => {
 });
 
 /** The checker and the museum are the npm package, in a folder of their own: the first visit does not load them. */
-function buildChecker(assembled, env) {
+async function buildChecker(assembled, env) {
   const built = join(targetDirectory(env), 'checker');
-  buildWasm({ folder: 'wasm', name: 'phaselab', outDir: built, dev: process.argv.includes('--dev'), pack: false, env });
+  await buildWasm({ folder: 'wasm', name: 'phaselab', outDir: built, dev: process.argv.includes('--dev'), pack: false, env });
   for (const name of ['phaselab.js', 'phaselab_bg.wasm']) cpSync(join(built, name), join(assembled, 'checker', name));
 }
 

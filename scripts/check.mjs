@@ -2,7 +2,7 @@
 
 import { main, run } from './lib/process.mjs';
 import { runStages } from './lib/stages.mjs';
-import { ensureLints, ensureRust } from './lib/toolchain.mjs';
+import { ensureLints, ensureRust, wholeTest } from './lib/toolchain.mjs';
 import { requireWasmEnvironment } from './lib/wasm-target.mjs';
 
 const strictly = ['--', '-D', 'warnings'];
@@ -22,6 +22,7 @@ main(() => {
     cargo('lints of wasm/ on wasm32', ['clippy', '-p', 'phaselab-wasm', ...onWasm, ...strictly], wasm),
     cargo('lints of web/ on wasm32', ['clippy', '-p', 'phaselab-web', ...onWasm, ...strictly], wasm),
     // Always the whole workspace: another selection of packages has other features and compiles iroh again.
-    cargo('fast tests', ['test', '--workspace', '--lib', '--bins']),
+    // `npm test` runs them with all the others.
+    ...(process.env[wholeTest] ? [] : [cargo('fast tests', ['test', '--workspace', '--lib', '--bins'])]),
   ]);
 });

@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { ensureChromium } from './lib/chromium.mjs';
 import { main, run } from './lib/process.mjs';
-import { nativeEnvironment, targetDirectory } from './lib/toolchain.mjs';
+import { buildOptions, nativeEnvironment, targetDirectory } from './lib/toolchain.mjs';
 import { root } from './lib/workspace.mjs';
 
 main(() => {
@@ -15,7 +15,7 @@ main(() => {
     // The binary of the other tests. Cargo links it again when the page that it embeds has changed.
     PHASELAB: join(targetDirectory(native), 'debug', 'phaselab'),
   };
-  run('cargo', ['build', '--workspace', '--bins'], { env: native });
+  run('cargo', ['build', ...buildOptions(), '--workspace', '--bins'], { env: native });
   const playwright = join(root, 'node_modules', '.bin', 'playwright');
   run(playwright, ['test', '--config', join('tests', 'browser'), ...process.argv.slice(2)], { env });
 });

@@ -2,10 +2,12 @@
 
 import { run, runScript } from './lib/process.mjs';
 import { runStages } from './lib/stages.mjs';
-import { nativeEnvironment } from './lib/toolchain.mjs';
+import { buildOptions, nativeEnvironment, wholeTest } from './lib/toolchain.mjs';
+
+process.env[wholeTest] = '1';
 
 const script = (name) => () => runScript(name);
-const cargo = (...args) => () => run('cargo', args, { env: nativeEnvironment() });
+const cargo = (command, ...args) => () => run('cargo', [command, ...buildOptions(), ...args], { env: nativeEnvironment() });
 
 function checkLockFile() {
   run('cargo', ['metadata', '--locked', '--format-version', '1'], { env: nativeEnvironment(), quiet: true });
@@ -14,7 +16,7 @@ function checkLockFile() {
 runStages([
   { title: 'tools', body: script('ensure-tools'), essential: true },
   { title: 'Cargo.lock is up to date', body: checkLockFile },
-  { title: 'check', body: script('check') },
+  { title: 'format and lints', body: script('check') },
   { title: 'core without std', body: script('check-no-std') },
   { title: 'page', body: script('build-page') },
   { title: 'size of the page', body: script('check-size') },

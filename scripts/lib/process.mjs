@@ -1,6 +1,6 @@
 // Starting other programs, and the two ways in which a script of ours ends badly.
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { root } from './workspace.mjs';
 
 /** A program ran and failed. It has said why by itself. */
@@ -41,6 +41,22 @@ export function run(command, args, { cwd = root, env = process.env, timeoutMs, q
   if (result.error) throw new Failed(shown, result.error.message);
   if (result.signal) throw new Failed(shown, `ended by ${result.signal}`);
   if (result.status !== 0) throw new Failed(shown, `exit status ${result.status}`, result.status);
+}
+
+/** As `run`, beside whatever is done until the promise is awaited. */
+export function start(command, args, { cwd = root, env = process.env } = {}) {
+  const shown = [command, ...args].join(' ');
+  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] });
+  const ended = new Promise((done, failed) => {
+    child.on('error', (error) => failed(new Failed(shown, error.message)));
+    child.on('exit', (status, signal) => {
+      if (status === 0) done();
+      else failed(new Failed(shown, signal ? `ended by ${signal}` : `exit status ${status}`, status ?? undefined));
+    });
+  });
+  // Whoever started it may fail before it awaits this.
+  ended.catch(() => {});
+  return ended;
 }
 
 /** Runs another script of ours. When it fails, this one ends with its exit status. */

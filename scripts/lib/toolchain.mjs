@@ -13,6 +13,17 @@ export function nativeEnvironment() {
   return withPath(process.env, existsSync(join(rustupBin, 'rustup')) ? [rustupBin] : []);
 }
 
+/**
+ * Options of cargo for what `npm test` runs. Its tests step protocols by the million: with a core that is optimised a
+ * little they take a tenth of the time. It takes two minutes to build, which a single test is not worth.
+ */
+export function buildOptions() {
+  return process.env[wholeTest] ? ['--config', 'profile.dev.package.phaselab-core.opt-level=1'] : [];
+}
+
+/** Set while `npm test` runs. */
+export const wholeTest = 'PHASELAB_WHOLE_TEST';
+
 /** The environment of builds for the page: as `base`, with our tools and npm's wasm-opt before any other. */
 export function withWasmTools(base) {
   return withPath(base, [join(toolRoot, 'bin'), join(root, 'node_modules', '.bin')]);
