@@ -21,6 +21,8 @@ use phaselab_core::votes::{Ballot, Evidence, Vote, VoteKind};
 
 use crate::sketch;
 
+pub mod sharded;
+
 /// How many signers there are.
 pub const SIGNERS: u16 = 3;
 
@@ -205,9 +207,9 @@ fn kind(message: &Message) -> usize {
 }
 
 /// A packet as this signer's first life sends it.
-pub fn packet(env: &Env<TwoPhase>, counter: u64, payload: &[u8]) -> Vec<u8> {
+pub fn packet<P: Protocol>(env: &Env<P>, counter: u64, payload: &[u8]) -> Vec<u8> {
     let header = Header {
-        protocol: TwoPhase::TAG,
+        protocol: P::TAG,
         genesis: env.genesis,
         sender: env.id,
         incarnation: Incarnation(1),

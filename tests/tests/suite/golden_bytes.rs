@@ -7,6 +7,8 @@ use std::fmt::Write;
 use phaselab_core::codec::encode;
 use phaselab_core::crypto::Crypto;
 use phaselab_core::engine::Protocol;
+use phaselab_core::paxos::{self, Ballot};
+use phaselab_core::protocol::sharded_2pc::{Message as Message2pc, Sharded2pc};
 use phaselab_core::protocol::two_phase::TwoPhase;
 use phaselab_core::protocol::two_phase::message::{Message, partial_preimage};
 use phaselab_core::scenario::{Act, At, Intervention};
@@ -14,6 +16,7 @@ use phaselab_core::trace::Trace;
 use phaselab_core::types::{Hash32, NodeId, Time};
 use phaselab_core::votes::VoteKind;
 use phaselab_tests::cluster::request;
+use phaselab_tests::fixture::sharded;
 use phaselab_tests::machine::Machine;
 use phaselab_tests::{Cluster, fixture};
 
@@ -38,6 +41,55 @@ fn the_bytes_of_every_message_are_frozen() {
         }
     }
     golden::compare("messages.txt", &text);
+}
+
+#[test]
+fn the_bytes_between_and_within_clusters_are_frozen() {
+    let mut text = String::new();
+    let messages = sharded::messages();
+    let kinds: Vec<usize> = messages.iter().map(|(_, of)| sharded::kind(of)).collect();
+    let all: Vec<usize> = (0..Sharded2pc::spec().messages.len()).collect();
+    assert_eq!(kinds, all, "one of each kind");
+    for (counter, (from, message)) in messages.iter().enumerate() {
+        let env = sharded::env(Crypto::Ed25519, from.0);
+        let name = Sharded2pc::spec().messages[kinds[counter]].name;
+        Sharded2pc::check(&env, *from, message).expect(name);
+        let packet = fixture::packet(&env, counter as u64 + 1, &encode(message));
+        line(&mut text, name, &packet);
+    }
+    for command in sharded::commands() {
+        let name = format!("entry {}", command.marker());
+        line(&mut text, name.trim_end(), &encode(&command));
+    }
+    line(&mut text, "request", &encode(&sharded::request()));
+    golden::compare("sharded-messages.txt", &text);
+}
+
+/// What a member of the coordinating cluster stores of a transfer.
+#[test]
+fn the_rows_of_a_member_of_a_cluster_are_frozen() {
+    let env = sharded::env(Crypto::Ed25519, 2);
+    let leader = sharded::env(Crypto::Ed25519, 1);
+    let ballot = Ballot {
+        round: 1,
+        node: NodeId(1),
+    };
+    let logged = |seq, req| Message2pc::Paxos(paxos::Message::CommitRequest { ballot, seq, req });
+    let [_, prepare, commit, _, acked] = sharded::commands().try_into().expect("five kinds");
+    let mut machine = Machine::start(&env);
+    let entries = [None, Some(prepare), Some(commit), Some(acked)];
+    for (seq, req) in (1..).zip(entries) {
+        let packet = fixture::packet(&leader, seq, &encode(&logged(seq, req)));
+        machine.packet(Time::from_ms(seq), &packet);
+    }
+    let mut text = String::new();
+    for table in Sharded2pc::TABLES {
+        writeln!(text, "{}", table.name).expect("writing to a string");
+        for (key, value) in machine.rows().table(table.id) {
+            line(&mut text, &hex(key), value);
+        }
+    }
+    golden::compare("sharded-rows.txt", &text);
 }
 
 #[test]
