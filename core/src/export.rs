@@ -10,6 +10,7 @@ use alloc::{format, vec};
 use core::fmt;
 
 use crate::event::{EventKind, Level};
+use crate::history::{self, Form};
 use crate::narrate;
 use crate::ordered::{Map, Set};
 use crate::sim::Sim;
@@ -38,17 +39,23 @@ pub enum Format {
     Toml,
     /// The run's trace, which replays.
     Trace,
+    /// What clients asked and were told, as Jepsen keeps it, in EDN.
+    JepsenEdn,
+    /// The same in JSON.
+    JepsenJson,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 6] = [
+    pub const ALL: [Format; 8] = [
         Format::Svg,
         Format::Itf,
         Format::Shiviz,
         Format::Perfetto,
         Format::Toml,
         Format::Trace,
+        Format::JepsenEdn,
+        Format::JepsenJson,
     ];
 
     /// Its name on the command line.
@@ -60,6 +67,8 @@ impl Format {
             Format::Perfetto => "perfetto",
             Format::Toml => "toml",
             Format::Trace => "trace",
+            Format::JepsenEdn => "jepsen-edn",
+            Format::JepsenJson => "jepsen-json",
         }
     }
 
@@ -77,6 +86,8 @@ impl Format {
             Format::Perfetto => "perfetto.json",
             Format::Toml => "toml",
             Format::Trace => "trace",
+            Format::JepsenEdn => "history.edn",
+            Format::JepsenJson => "history.json",
         }
     }
 
@@ -86,7 +97,7 @@ impl Format {
             Format::Svg => 20_000,
             Format::Itf => 50_000,
             Format::Shiviz | Format::Perfetto => 500_000,
-            Format::Toml | Format::Trace => usize::MAX,
+            Format::Toml | Format::Trace | Format::JepsenEdn | Format::JepsenJson => usize::MAX,
         }
     }
 
@@ -94,7 +105,7 @@ impl Format {
     const fn nodes_max(self) -> u16 {
         match self {
             Format::Svg | Format::Itf | Format::Shiviz | Format::Perfetto => 100,
-            Format::Toml | Format::Trace => u16::MAX,
+            Format::Toml | Format::Trace | Format::JepsenEdn | Format::JepsenJson => u16::MAX,
         }
     }
 }
@@ -116,6 +127,8 @@ pub fn export(mut sim: Sim, format: Format, until: Option<Time>) -> Result<Vec<u
         Format::Toml | Format::Trace if sim.is_live() => return Err(ExportError::Happened(format)),
         Format::Toml => return toml::text(&sim).map(String::into_bytes),
         Format::Trace => return Ok(Trace::record(sim).0.to_bytes()),
+        Format::JepsenEdn => return clients(sim, Form::Edn, until),
+        Format::JepsenJson => return clients(sim, Form::Json, until),
         _ => {}
     }
     sim.set_level(Level::Full);
@@ -143,6 +156,13 @@ pub fn export(mut sim: Sim, format: Format, until: Option<Time>) -> Result<Vec<u
     Ok(text.into_bytes())
 }
 
+fn clients(sim: Sim, form: Form, until: Option<Time>) -> Result<Vec<u8>, ExportError> {
+    match history::of_run(sim, until) {
+        Ok(history) => Ok(history::write(&history, form).into_bytes()),
+        Err(error) => Err(ExportError::Empty(error.what)),
+    }
+}
+
 /// Why a run is not written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExportError {
@@ -157,6 +177,8 @@ pub enum ExportError {
     Happened(Format),
     /// It cannot be put into words.
     Unwritable(String),
+    /// It has nothing that the format is for.
+    Empty(String),
 }
 
 impl fmt::Display for ExportError {
@@ -170,6 +192,7 @@ impl fmt::Display for ExportError {
                 "This run happened: there is no {} of it, only its recordings.",
                 format.name()
             ),
+            ExportError::Empty(what) => write!(f, "{what}"),
             ExportError::Unwritable(what) => write!(f, "{what} Take the trace instead."),
         }
     }

@@ -37,6 +37,7 @@ pub mod export;
 pub mod faults;
 pub mod flaw;
 pub mod gateway;
+pub mod history;
 pub mod ledger;
 pub mod link;
 pub mod museum;

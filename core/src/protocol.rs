@@ -12,7 +12,9 @@ use crate::crypto::{Crypto, Member, Signer};
 use crate::engine::{Env, Genesis, Protocol, Wire};
 use crate::entropy::Prng;
 use crate::environment::Environment;
+use crate::explore::cluster::Bounds;
 use crate::flaw::{self, Flaw};
+use crate::history::{Call, End};
 use crate::museum::Exhibit;
 use crate::oracle::Oracle;
 use crate::replica::{self, BuildError, Node, Replica};
@@ -34,6 +36,9 @@ pub trait Simulated: Protocol {
     /// Its room of the museum: what shows each flaw of its document that can be restored.
     const MUSEUM: &'static [Exhibit] = &[];
 
+    /// How far the checker goes unless it is told otherwise.
+    const BOUNDS: Bounds = Bounds::DEFAULT;
+
     /// The world outside at genesis.
     fn environment(setting: &Self::Setting, genesis: &Genesis, seed: u64) -> Box<dyn Environment>;
     /// What watches a run from outside the replicas.
@@ -49,6 +54,18 @@ pub trait Simulated: Protocol {
     fn request_name(request: &Self::Request) -> String;
     /// The outcome that a reply tells, in words and as JSON-ready parts.
     fn read_reply(reply: &Self::Reply) -> ReplyView;
+    /// What items hold at first, for protocols that have some: unless they are named, and those that are.
+    fn accounts(_config: &Self::Config) -> Option<(i64, Vec<(u64, i64)>)> {
+        None
+    }
+    /// What a request does to items; `None` if it is not about any.
+    fn call(_request: &Self::Request) -> Option<Call> {
+        None
+    }
+    /// How a request ended; `None` if another reply follows, or another member knows.
+    fn end(_reply: &Self::Reply) -> Option<End> {
+        None
+    }
 }
 
 /// A reply in a form that every shell can show.
@@ -111,6 +128,11 @@ impl ProtocolKind {
     /// The protocol with this name.
     pub fn from_name(name: &str) -> Option<ProtocolKind> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// How far the checker goes with it unless it is told otherwise.
+    pub fn bounds(self) -> Bounds {
+        with_protocol!(self, P => P::BOUNDS)
     }
 
     /// The tag in envelopes and genesis.
@@ -197,6 +219,21 @@ impl ProtocolKind {
     /// What an encoded reply says.
     pub fn read_reply(self, reply: &[u8]) -> Option<ReplyView> {
         with_protocol!(self, P => codec::decode(reply).ok().map(|reply| P::read_reply(&reply)))
+    }
+
+    /// What items hold at first under encoded parameters; `None` for a protocol that has none.
+    pub fn accounts(self, config: &[u8]) -> Option<(i64, Vec<(u64, i64)>)> {
+        with_protocol!(self, P => P::accounts(&codec::decode(config).ok()?))
+    }
+
+    /// What an encoded request does to items.
+    pub fn call(self, request: &[u8]) -> Option<Call> {
+        with_protocol!(self, P => P::call(&codec::decode(request).ok()?))
+    }
+
+    /// How a request ended, by an encoded reply.
+    pub fn end(self, reply: &[u8]) -> Option<End> {
+        with_protocol!(self, P => P::end(&codec::decode(reply).ok()?))
     }
 
     /// The fact that the link to a peer came or went, encoded; `None` for a protocol that does not ask.

@@ -98,6 +98,7 @@ pub struct Sim {
     hash: blake3::Hasher,
     decisions: Vec<Decision>,
     told: Set<(NodeId, InstanceId, RecordKind, Option<Hash32>)>,
+    requests: Vec<ClientRequest>,
     replies: Vec<ClientReply>,
     log: Log,
     watch: report::Watch,
@@ -132,6 +133,7 @@ impl Clone for Sim {
             hash: self.hash.clone(),
             decisions: self.decisions.clone(),
             told: self.told.clone(),
+            requests: self.requests.clone(),
             replies: self.replies.clone(),
             log: self.log.clone(),
             watch: self.watch.clone(),
@@ -155,6 +157,23 @@ pub struct Decision {
     pub node: NodeId,
     /// What.
     pub record: Record,
+}
+
+/// A client asked a node that ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientRequest {
+    /// When.
+    pub at: Time,
+    /// Which node.
+    pub node: NodeId,
+    /// Which client.
+    pub client: ClientId,
+    /// As which of its requests.
+    pub number: u64,
+    /// The bytes of the protocol's `Request`.
+    pub request: Vec<u8>,
+    /// How many replies had been given by then.
+    pub told: usize,
 }
 
 /// A client was answered.
@@ -245,6 +264,7 @@ impl Sim {
             hash,
             decisions: Vec::new(),
             told: Set::new(),
+            requests: Vec::new(),
             replies: Vec::new(),
             log: Log::default(),
             check_recovery: cfg!(debug_assertions),

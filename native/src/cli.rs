@@ -14,6 +14,7 @@ mod examples;
 mod explore;
 mod export;
 pub(crate) mod fault;
+mod history;
 mod link;
 mod museum;
 mod replay;
@@ -52,6 +53,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Write a run as a picture, or in the format of another tool
     Export(export::ExportArgs),
+    /// Judge what clients asked and were told: is there an order that explains it?
+    History(history::HistoryArgs),
     /// Run many seeds on all cores
     Sweep(sweep::SweepArgs),
     /// Run a day of virtual time under faults, and watch that what nodes keep stays bounded
@@ -107,6 +110,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Scenarios(args) => scenarios::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::History(args) => history::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Check(args) => check::run(&args),

@@ -227,10 +227,12 @@ impl<P: Protocol> Cluster<P> {
 
     /// Whether a timer is armed that the bounds forbid to fire.
     fn is_cut(&self, world: &World<P>) -> bool {
+        let is_spent = |most: u8| world.used.timeouts >= most;
+        let are_spent = self.bounds.timeouts.is_some_and(is_spent);
         let too_late = |timer: &P::Timer| {
             P::timer_info(timer)
                 .round
-                .is_some_and(|round| round.0 >= self.bounds.rounds)
+                .is_some_and(|round| are_spent || round.0 >= self.bounds.rounds)
         };
         world
             .nodes
@@ -355,6 +357,10 @@ impl<P: Protocol> Model for Cluster<P> {
                 asks: self.asks(world.used, env.id),
                 may_crash: world.used.crashes < self.bounds.crashes,
                 may_keep_house: world.used.housekeeping < self.bounds.housekeeping,
+                may_time_out: self
+                    .bounds
+                    .timeouts
+                    .is_none_or(|most| world.used.timeouts < most),
             };
             let key = (local.print, inbox.print());
             let moves = self
@@ -378,6 +384,7 @@ impl<P: Protocol> Model for Cluster<P> {
             Some(What::Fire(timer)) if P::timer_info(timer).round.is_none() => {
                 used.housekeeping += 1;
             }
+            Some(What::Fire(_)) if self.bounds.timeouts.is_some() => used.timeouts += 1,
             Some(What::Restart) => used.crashes += 1,
             _ => {}
         }

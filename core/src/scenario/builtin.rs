@@ -48,6 +48,8 @@ pub fn builtin() -> &'static [Builtin] {
         "sharded-2pc/participant-killed-after-p",
         "sharded-2pc/participant-killed-before-c",
         "sharded-2pc/participant-killed-after-c",
+        "sharded-2pc/two-commands",
+        "sharded-2pc/two-pairs",
     ]
 }
 

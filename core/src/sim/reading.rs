@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::live::Live;
 use super::log::Log;
 use super::network::What;
-use super::{ClientReply, Decision, Flight, STEPS_MAX, Sim, global_time};
+use super::{ClientReply, ClientRequest, Decision, Flight, STEPS_MAX, Sim, global_time};
 use crate::oracle::Verdict;
 use crate::ordered::Map;
 use crate::replica::Replica;
@@ -64,6 +64,11 @@ impl Sim {
     /// What nodes decided, signed, completed and gave up, in order.
     pub fn decisions(&self) -> &[Decision] {
         &self.decisions
+    }
+
+    /// What clients asked nodes that ran, in order.
+    pub fn requests(&self) -> &[ClientRequest] {
+        &self.requests
     }
 
     /// What clients were answered, in order.

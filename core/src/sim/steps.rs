@@ -2,7 +2,7 @@
 
 use super::log::{CauseId, Told};
 use super::network::{Packet, What};
-use super::{ClientReply, Decision, Sim, global_time, local_time};
+use super::{ClientReply, ClientRequest, Decision, Sim, global_time, local_time};
 use crate::entropy::{Purpose, draw, scale};
 use crate::event::{Event, EventKind, Level};
 use crate::replica::{Output, Released};
@@ -148,6 +148,14 @@ impl Sim {
         if self.is_alive(node) {
             self.oracle
                 .on_request(self.now, node, client, number, request);
+            self.requests.push(ClientRequest {
+                at: self.now,
+                node,
+                client,
+                number,
+                request: request.to_vec(),
+                told: self.replies.len(),
+            });
         }
         let cause = self.tell(node, Told::Request);
         if let Some(replica) = self.slot_mut(node).replica.as_mut() {

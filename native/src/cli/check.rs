@@ -8,6 +8,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use phaselab_core::explore::cluster::{self, Asked, Bounds};
 use phaselab_core::explore::textbook::Textbook;
 use phaselab_core::explore::{Limits, Model, Outcome as Found, Visitor, depth_first, random_walks};
+use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::scenario::Scenario;
 use phaselab_core::with_textbook;
 use serde::Serialize;
@@ -36,12 +37,15 @@ pub(crate) struct CheckArgs {
     /// The model's size: resource managers, or clients
     #[arg(long, value_name = "N", default_value_t = 3, requires = "model")]
     size: usize,
-    /// Timers of this round and later ones do not fire
-    #[arg(long, value_name = "N", default_value_t = Bounds::default().rounds)]
-    rounds: u32,
-    /// How often nodes crash, all together
-    #[arg(long, value_name = "N", default_value_t = Bounds::default().crashes)]
-    crashes: u8,
+    /// Timers of this round and later ones do not fire [default: the protocol's]
+    #[arg(long, value_name = "N")]
+    rounds: Option<u32>,
+    /// How often timers of rounds fire, all together [default: the protocol's]
+    #[arg(long, value_name = "N")]
+    timeouts: Option<u8>,
+    /// How often nodes crash, all together [default: the protocol's]
+    #[arg(long, value_name = "N")]
+    crashes: Option<u8>,
     /// How often timers of no round fire, such as the tick of anti-entropy, all together
     #[arg(long, value_name = "N", default_value_t = Bounds::default().housekeeping)]
     housekeeping: u8,
@@ -54,6 +58,9 @@ pub(crate) struct CheckArgs {
     /// Go on with instances that a node decided
     #[arg(long)]
     beyond_decisions: bool,
+    /// Let a message arrive at most once in a node's life
+    #[arg(long)]
+    once: bool,
     /// Ask besides whether every instance ends on every fair path
     #[arg(long)]
     ends: bool,
@@ -157,15 +164,16 @@ pub(crate) fn run(args: &CheckArgs) -> Outcome {
         }
         None => {
             let scenario = args.choice.scenario(None)?;
+            let within = args.bounds(scenario.protocol);
             let asked = if args.ends {
                 Asked::Ends
             } else {
                 Asked::Safety
             };
-            let searched = cluster::visit(&scenario, args.bounds(), asked, Check(args))
+            let searched = cluster::visit(&scenario, within, asked, Check(args))
                 .map_err(|what| Failure::Input(format!("{}: {what}", scenario.name)))??;
             let (name, rules) = (scenario.protocol.name(), scenario.rules.name());
-            let bounds = ReportedBounds::Cluster(args.bounds());
+            let bounds = ReportedBounds::Cluster(within);
             (
                 args.report(name, Some(rules), scenario.flaws, bounds),
                 searched,
@@ -186,7 +194,7 @@ pub(crate) fn run(args: &CheckArgs) -> Outcome {
     if args.json {
         print_json(&report);
     } else {
-        show(args, &report, searched.stopped, searched.took);
+        show(&report, searched.stopped, searched.took);
     }
     match report.violation {
         None => Ok(()),
@@ -195,14 +203,17 @@ pub(crate) fn run(args: &CheckArgs) -> Outcome {
 }
 
 impl CheckArgs {
-    fn bounds(&self) -> Bounds {
+    fn bounds(&self, protocol: ProtocolKind) -> Bounds {
+        let usual = protocol.bounds();
         Bounds {
-            rounds: self.rounds,
-            crashes: self.crashes,
+            rounds: self.rounds.unwrap_or(usual.rounds),
+            timeouts: self.timeouts.or(usual.timeouts),
+            crashes: self.crashes.unwrap_or(usual.crashes),
             housekeeping: self.housekeeping,
             repeats: self.repeats,
-            late_requests: self.late_requests,
-            beyond_decisions: self.beyond_decisions,
+            late_requests: self.late_requests || usual.late_requests,
+            beyond_decisions: self.beyond_decisions || usual.beyond_decisions,
+            once: self.once || usual.once,
         }
     }
 
@@ -320,7 +331,7 @@ fn progress(json: bool) -> ProgressBar {
     bar
 }
 
-fn show(args: &CheckArgs, report: &Report, stopped: Option<Stopped>, took: Duration) {
+fn show(report: &Report, stopped: Option<Stopped>, took: Duration) {
     let mut screen = Screen::stdout();
     let seconds = took.as_secs_f64();
     let rate = HumanCount((report.generated as f64 / seconds.max(1e-3)) as u64);
@@ -334,8 +345,8 @@ fn show(args: &CheckArgs, report: &Report, stopped: Option<Stopped>, took: Durat
         Some(Ink::Bold),
         &format!("{}{unsafe_rules}", report.protocol),
     );
-    if args.model.is_none() {
-        screen.entry("bounds    ", None, &args.bounds().to_string());
+    if let ReportedBounds::Cluster(bounds) = &report.bounds {
+        screen.entry("bounds    ", None, &bounds.to_string());
     }
     screen.entry(
         "states    ",

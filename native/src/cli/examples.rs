@@ -45,6 +45,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "history",
+        &[(
+            "what the clients of a run saw, judged as a bank",
+            "history reference-transfer.history.edn --workload bank",
+        )],
+    ),
+    (
         "sweep",
         &[
             (

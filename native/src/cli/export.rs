@@ -21,7 +21,8 @@ pub(crate) struct ExportArgs {
     #[arg(value_name = "RUN")]
     run: String,
     /// svg: a picture; itf: states for Apalache; shiviz: a log with vector clocks; perfetto: for ui.perfetto.dev; toml:
-    /// the scenario with what was done by hand; trace: for `phaselab replay`
+    /// the scenario with what was done by hand; trace: for `phaselab replay`; jepsen-edn, jepsen-json: what clients asked
+    /// and were told, for Jepsen's checkers and `phaselab history`
     #[arg(long, value_name = "F", value_parser = format)]
     format: Format,
     /// Write to this file instead of standard output
@@ -78,7 +79,7 @@ fn refuse(run: &str, error: &ExportError) -> Failure {
         ExportError::Happened(format) => {
             format!("{run}: a live run has no {}", format.name())
         }
-        ExportError::Unwritable(_) => format!("{run}: {error}"),
+        ExportError::Empty(_) | ExportError::Unwritable(_) => format!("{run}: {error}"),
     })
 }
 

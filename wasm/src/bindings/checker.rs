@@ -7,6 +7,7 @@ use phaselab_core::explore::textbook::Textbook;
 use phaselab_core::explore::{Limits, Model, Progress, Search, Visitor};
 use phaselab_core::museum;
 use phaselab_core::narrate;
+use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::scenario::{At, Scenario};
 use phaselab_core::with_textbook;
 use serde::Serialize;
@@ -49,7 +50,7 @@ impl Checker {
             scenario.flaws = flaws;
             scenario.check().map_err(error)?;
         }
-        let bounds = cluster_bounds(&bounds)?;
+        let bounds = cluster_bounds(&bounds, scenario.protocol)?;
         Ok(Checker {
             search: cluster::visit(&scenario, bounds, Asked::Safety, Boxed(limits))
                 .map_err(error)?,
@@ -204,8 +205,8 @@ const SIZE: u64 = 3;
 /// Sizes beyond this are refused before the model is asked.
 const SIZE_MAX: u64 = 1_000;
 
-fn cluster_bounds(given: &JsValue) -> Result<Bounds, JsError> {
-    let default = Bounds::default();
+fn cluster_bounds(given: &JsValue, protocol: ProtocolKind) -> Result<Bounds, JsError> {
+    let default = protocol.bounds();
     let few = |name: &str, default: u8| -> Result<u8, JsError> {
         let given = whole(given, name, u8::MAX.into())?;
         Ok(given.map_or(default, |number| number as u8))
@@ -221,11 +222,15 @@ fn cluster_bounds(given: &JsValue) -> Result<Bounds, JsError> {
     Ok(Bounds {
         rounds: whole(given, "rounds", u32::MAX.into())?
             .map_or(default.rounds, |rounds| rounds as u32),
+        timeouts: whole(given, "timeouts", u8::MAX.into())?
+            .map(|number| number as u8)
+            .or(default.timeouts),
         crashes: few("crashes", default.crashes)?,
         housekeeping: few("housekeeping", default.housekeeping)?,
         repeats: few("repeats", default.repeats)?,
         late_requests: flag("lateRequests", default.late_requests)?,
         beyond_decisions: flag("beyondDecisions", default.beyond_decisions)?,
+        once: flag("once", default.once)?,
     })
 }
 

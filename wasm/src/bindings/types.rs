@@ -254,13 +254,15 @@ export interface LiveChainOptions {
 }
 
 /** What a run can be written as. */
-export type ExportFormat = "svg" | "itf" | "shiviz" | "perfetto" | "toml" | "trace";
+export type ExportFormat = "svg" | "itf" | "shiviz" | "perfetto" | "toml" | "trace" | "jepsen-edn" | "jepsen-json";
 
 /** How much of a cluster's behaviour is searched. */
 export interface CheckerBounds {
-  /** Timers of this round and later ones do not fire. Default: 2. */
+  /** Timers of this round and later ones do not fire. Default: the protocol's; 2 for two-phase. */
   rounds?: number;
-  /** How often nodes crash, all together. Default: 1. */
+  /** How often timers of rounds fire, all together. Default: the protocol's; as often as they can for two-phase. */
+  timeouts?: number;
+  /** How often nodes crash, all together. Default: the protocol's; 1 for two-phase. */
   crashes?: number;
   /** How often timers of no round fire, all together. Default: 0. */
   housekeeping?: number;
@@ -270,6 +272,8 @@ export interface CheckerBounds {
   lateRequests?: boolean;
   /** A node goes on hearing of what it decided. Default: a decided instance is at rest there. */
   beyondDecisions?: boolean;
+  /** A message arrives at most once in a node's life. Default: the protocol's; again and again for two-phase. */
+  once?: boolean;
   /** The search ends at so many distinct states. */
   maxStates?: number;
 }

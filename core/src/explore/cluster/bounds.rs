@@ -9,6 +9,9 @@ use serde::Serialize;
 pub struct Bounds {
     /// Timers of rounds from this one on do not fire.
     pub rounds: u32,
+    /// How often timers of rounds fire, all together; as often as they can with `None`. What a timer begins, such as a
+    /// ballot, is bounded with it, whoever begins it.
+    pub timeouts: Option<u8>,
     /// How often nodes crash, all together.
     pub crashes: u8,
     /// How often timers fire that belong to no round, such as the tick of anti-entropy, all together.
@@ -20,18 +23,28 @@ pub struct Bounds {
     /// Whether a node goes on hearing of an instance that it decided. Without it a decided instance is at rest there,
     /// and how it came to its decision is forgotten; that decisions never change is then for smaller searches to show.
     pub beyond_decisions: bool,
+    /// Whether what was said once arrives at most once in a node's life: replay windows see to it for each envelope, and
+    /// with this, what is said again in the same words does not arrive again either.
+    pub once: bool,
+}
+
+impl Bounds {
+    /// Two rounds and a crash; nothing is resent, and what is decided is at rest.
+    pub const DEFAULT: Bounds = Bounds {
+        rounds: 2,
+        timeouts: None,
+        crashes: 1,
+        housekeeping: 0,
+        repeats: 0,
+        late_requests: false,
+        beyond_decisions: false,
+        once: false,
+    };
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Bounds {
-            rounds: 2,
-            crashes: 1,
-            housekeeping: 0,
-            repeats: 0,
-            late_requests: false,
-            beyond_decisions: false,
-        }
+        Bounds::DEFAULT
     }
 }
 
@@ -42,11 +55,17 @@ impl fmt::Display for Bounds {
             "rounds below {}, {} crashes, {} housekeeping timers, {} repeated requests",
             self.rounds, self.crashes, self.housekeeping, self.repeats
         )?;
+        if let Some(timeouts) = self.timeouts {
+            write!(f, ", {timeouts} timers of rounds")?;
+        }
         if !self.late_requests {
             write!(f, ", requests come first")?;
         }
         if !self.beyond_decisions {
             write!(f, ", a decided instance is at rest")?;
+        }
+        if self.once {
+            write!(f, ", a message arrives once in a life")?;
         }
         Ok(())
     }

@@ -19,12 +19,14 @@ pub(super) struct Inbox<'a, P: Protocol> {
     pub(super) asks: Vec<usize>,
     pub(super) may_crash: bool,
     pub(super) may_keep_house: bool,
+    pub(super) may_time_out: bool,
 }
 
 impl<P: Protocol> Inbox<'_, P> {
     pub(super) fn print(&self) -> Fingerprint {
         let prints: Vec<Fingerprint> = self.packets.iter().map(|packet| packet.print).collect();
-        Fingerprint::of(&(prints, &self.asks, self.may_crash, self.may_keep_house))
+        let may = (self.may_crash, self.may_keep_house, self.may_time_out);
+        Fingerprint::of(&(prints, &self.asks, may))
     }
 }
 
@@ -54,6 +56,7 @@ impl<P: Protocol> Cluster<P> {
             let cost = match &last {
                 What::Submit(request) => (1, *request),
                 What::Fire(timer) if P::timer_info(timer).round.is_none() => (2, 0),
+                What::Fire(_) if self.bounds.timeouts.is_some() => (4, usize::from(crash)),
                 What::Restart => (3, 0),
                 _ => (usize::from(crash) * 3, 0),
             };
@@ -77,7 +80,7 @@ impl<P: Protocol> Cluster<P> {
             let fires = local.armed.iter().filter(|timer| {
                 let info = P::timer_info(timer);
                 let may = match info.round {
-                    Some(round) => round.0 < self.bounds.rounds,
+                    Some(round) => inbox.may_time_out && round.0 < self.bounds.rounds,
                     None => inbox.may_keep_house,
                 };
                 may && is_heard(info.instance)
@@ -85,7 +88,8 @@ impl<P: Protocol> Cluster<P> {
             let heard = inbox
                 .packets
                 .iter()
-                .filter(|packet| is_heard(packet.info.instance));
+                .filter(|packet| is_heard(packet.info.instance))
+                .filter(|packet| !local.heard.contains(&packet.print));
             let inputs = (inbox.asks.iter().map(|request| What::Submit(*request)))
                 .chain(self.next_view(env, &local).map(What::See))
                 .chain(fires.map(|timer| What::Fire(*timer)))
@@ -96,7 +100,9 @@ impl<P: Protocol> Cluster<P> {
                 };
                 let costs = match &what {
                     What::Submit(_) => true,
-                    What::Fire(timer) => P::timer_info(timer).round.is_none(),
+                    What::Fire(timer) => {
+                        P::timer_info(timer).round.is_none() || self.bounds.timeouts.is_some()
+                    }
                     What::Deliver(_) | What::See(_) | What::Restart => false,
                 };
                 let is_heard = !step.sends.is_empty() || step.local.said_print != local.said_print;

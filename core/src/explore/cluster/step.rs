@@ -20,6 +20,7 @@ pub(super) struct History {
     pub(super) life: u8,
     pub(super) view: u8,
     pub(super) said: Set<Said>,
+    pub(super) heard: Set<Fingerprint>,
 }
 
 impl Default for History {
@@ -28,6 +29,7 @@ impl Default for History {
             life: 1,
             view: 0,
             said: Set::new(),
+            heard: Set::new(),
         }
     }
 }
@@ -63,6 +65,7 @@ impl<P: Protocol> Cluster<P> {
             life: durable.life.saturating_add(1),
             view: durable.view,
             said: before.said.clone(),
+            heard: Set::new(),
         };
         self.start(env, &rows(&durable.state), history)
     }
@@ -85,6 +88,7 @@ impl<P: Protocol> Cluster<P> {
             life: local.life,
             view: local.view,
             said: local.said.clone(),
+            heard: local.heard.clone(),
         };
         let mut timers = Timers::new();
         for timer in local.armed.iter() {
@@ -103,6 +107,9 @@ impl<P: Protocol> Cluster<P> {
                 if !packet.valid {
                     return None;
                 }
+                if self.bounds.once {
+                    history.heard.insert(packet.print);
+                }
                 Input::Message {
                     from: packet.from,
                     message: packet.message.clone(),
@@ -118,12 +125,13 @@ impl<P: Protocol> Cluster<P> {
             }
             What::Restart => {
                 history.life = history.life.saturating_add(1);
+                history.heard = Set::new();
                 return Some(self.start(env, &rows(&local.state), history));
             }
         };
         let state = local.state.clone();
         let step = self.run(env, state, timers, history, Vec::from([input]));
-        (step.local.print != local.print || !step.sends.is_empty()).then_some(step)
+        (step.local.bare != local.bare || !step.sends.is_empty()).then_some(step)
     }
 
     pub(super) fn run(
@@ -138,6 +146,7 @@ impl<P: Protocol> Cluster<P> {
             life,
             view,
             mut said,
+            heard,
         } = history;
         let mut effects = Effects::default();
         let mut counters = Map::new();
@@ -176,7 +185,12 @@ impl<P: Protocol> Cluster<P> {
         let armed: Set<P::Timer> = timers.armed().collect();
         let said_print = Fingerprint::of(&said);
         let at_rest = !self.bounds.beyond_decisions && self.has_decided_all(&said);
-        let print = Fingerprint::of(&(env.id, &state, &armed, life, view, said_print));
+        let bare = Fingerprint::of(&(env.id, &state, &armed, life, view, said_print));
+        let print = if heard.is_empty() {
+            bare
+        } else {
+            Fingerprint::of(&(bare, &heard))
+        };
         let face = if at_rest {
             Fingerprint::of(&(env.id, life, view, said_print))
         } else {
@@ -189,6 +203,8 @@ impl<P: Protocol> Cluster<P> {
             life,
             view,
             said,
+            heard,
+            bare,
             print,
             face,
             said_print,

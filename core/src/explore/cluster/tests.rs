@@ -31,11 +31,13 @@ fn counts(outcome: &Outcome<Action<TwoPhase>>) -> (u64, u64, u32, bool) {
 
 const ONE_ROUND: Bounds = Bounds {
     rounds: 1,
+    timeouts: None,
     crashes: 0,
     housekeeping: 0,
     repeats: 0,
     late_requests: false,
     beyond_decisions: false,
+    once: false,
 };
 
 /// The same numbers natively, on any number of threads, and in a browser.

@@ -22,6 +22,10 @@ pub struct Local<P: Protocol> {
     /// Which of its views it was shown last.
     pub(super) view: u8,
     pub(super) said: Set<Said>,
+    /// What arrived in this life and changed something, where each message arrives once.
+    pub(super) heard: Set<Fingerprint>,
+    /// Of all of the above but what was heard.
+    pub(super) bare: Fingerprint,
     /// Of all of the above.
     pub(super) print: Fingerprint,
     /// What tells it apart in a state of the cluster: of an instance at rest, only how it ended.
@@ -136,6 +140,8 @@ pub(super) struct Used {
     pub(super) crashes: u8,
     pub(super) housekeeping: u8,
     pub(super) repeats: u8,
+    /// Counted only where there is a bound.
+    pub(super) timeouts: u8,
     /// One bit per request and node.
     pub(super) asked: u64,
 }

@@ -3,14 +3,17 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use super::command::Reason;
 use super::message::committed_value;
-use super::{Reply, Request, Sharded2pc, oracle, swarm};
+use super::{Reply, Request, Sharded2pc, ShardedConfig, oracle, swarm};
 use crate::engine::{Env, Genesis, Never};
 use crate::environment::{Environment, Void};
+use crate::explore::cluster::Bounds;
+use crate::history::{Call, End};
 use crate::oracle::Oracle;
 use crate::protocol::{ReplyView, Simulated};
 use crate::scenario::Scenario;
@@ -23,6 +26,17 @@ pub struct Nowhere {}
 impl Simulated for Sharded2pc {
     type Setting = Nowhere;
     type Change = Never;
+
+    /// Nobody leads at the start, so that requests come later; a slot that is decided is not the end of anything.
+    const BOUNDS: Bounds = Bounds {
+        rounds: 1,
+        timeouts: Some(2),
+        crashes: 0,
+        late_requests: true,
+        beyond_decisions: true,
+        once: true,
+        ..Bounds::DEFAULT
+    };
 
     fn environment(_: &Nowhere, _: &Genesis, _: u64) -> Box<dyn Environment> {
         Box::new(Void)
@@ -49,6 +63,46 @@ impl Simulated for Sharded2pc {
             } => format!("{sender} -> {receiver}, {amount}"),
             Request::Read { item } => format!("read {item}"),
             Request::Move { item, to } => format!("move {item} to {}", to.0),
+        }
+    }
+
+    fn accounts(config: &ShardedConfig) -> Option<(i64, Vec<(u64, i64)>)> {
+        let held = |held: u64| i64::try_from(held).unwrap_or(i64::MAX);
+        let named = config.balances.iter();
+        let named = named.map(|(item, balance)| (u64::from(*item), held(*balance)));
+        Some((held(config.initial_balance), named.collect()))
+    }
+
+    fn call(request: &Request) -> Option<Call> {
+        Some(match request {
+            Request::Transfer {
+                sender,
+                receiver,
+                amount,
+            } => Call::Transfer {
+                from: u64::from(*sender),
+                to: u64::from(*receiver),
+                amount: i64::try_from(*amount).unwrap_or(i64::MAX),
+            },
+            Request::Read { item } => Call::Read(Vec::from([(u64::from(*item), None)])),
+            Request::Move { .. } => Call::Other("move".to_string()),
+        })
+    }
+
+    fn end(reply: &Reply) -> Option<End> {
+        match reply {
+            Reply::Success { .. } => Some(End::Ok(None)),
+            Reply::Balance { item, balance } => {
+                let held = i64::try_from(*balance).unwrap_or(i64::MAX);
+                Some(End::Ok(Some(Vec::from([(u64::from(*item), Some(held))]))))
+            }
+            // Of an old number nobody knows any more.
+            Reply::Failed {
+                reason: Reason::Old,
+            } => Some(End::Info(Reason::Old.name())),
+            Reply::Failed { reason } => Some(End::Fail(reason.name())),
+            // Somebody else may have done it, or may yet.
+            Reply::Accepted | Reply::NotLeader { .. } | Reply::WrongCluster { .. } => None,
         }
     }
 

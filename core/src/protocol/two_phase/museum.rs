@@ -5,11 +5,13 @@ use crate::museum::{Exhibit, How};
 
 const BOUNDS: Bounds = Bounds {
     rounds: 1,
+    timeouts: None,
     crashes: 0,
     housekeeping: 0,
     repeats: 0,
     late_requests: false,
     beyond_decisions: false,
+    once: false,
 };
 
 const fn search(rounds: u32, states: u64) -> How {
