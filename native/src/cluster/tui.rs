@@ -242,6 +242,8 @@ async fn submit(
         let body = Submit {
             request: request.clone(),
             wait_ms: u64::try_from(SUBMIT_WAIT.as_millis()).expect("seconds"),
+            client: None,
+            number: None,
         };
         asking.spawn(async move {
             node.ask::<_, Submitted>(Method::POST, "/v1/submit", Some(&body), SUBMIT_WAIT * 2)
