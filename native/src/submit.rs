@@ -27,10 +27,10 @@ use crate::node::runtime;
 use crate::router::Router;
 use crate::terminal::{Ink, Screen, print_json};
 
-mod batch;
+pub(crate) mod batch;
 pub(crate) mod clustered;
 pub(crate) mod performance;
-mod words;
+pub(crate) mod words;
 
 /// Options of `submit`.
 #[derive(Debug, Args)]

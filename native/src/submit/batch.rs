@@ -79,7 +79,7 @@ pub(super) fn run(
 }
 
 /// What the file is called, and its text.
-pub(super) fn open(file: &Path) -> Result<(String, String), Failure> {
+pub(crate) fn open(file: &Path) -> Result<(String, String), Failure> {
     let name = file.display().to_string();
     if name != "-" {
         return Ok((name, read_text(file)?));

@@ -497,9 +497,17 @@ mod tests {
         assert_eq!(blamed("aborted", &[]), [""; 0]);
     }
 
+    /// What is wrong, how the transfer ended, what items hold, and what is said.
+    type Case = (
+        &'static str,
+        &'static str,
+        &'static [(Item, u64)],
+        &'static str,
+    );
+
     #[test]
     fn what_was_lost_made_repeated_or_half_done_is_found() {
-        let cases: [(&str, &'static str, &[(Item, u64)], &str); 5] = [
+        let cases: [Case; 5] = [
             (
                 "twice",
                 "committed",
