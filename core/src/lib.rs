@@ -52,6 +52,7 @@ pub mod replica;
 pub mod retry;
 pub mod rounds;
 pub mod scenario;
+pub mod shards;
 pub mod sim;
 pub mod store;
 pub mod trace;

@@ -19,6 +19,7 @@ use crate::museum::Exhibit;
 use crate::oracle::Oracle;
 use crate::replica::{self, BuildError, Node, Replica};
 use crate::scenario::{Scenario, member_seed};
+use crate::shards::{Item, ReplyParts, Shards, Wish};
 use crate::store::{Rows, TableSpec};
 use crate::types::{GroupId, Hash32, Incarnation, NodeId};
 use crate::view::Spec;
@@ -38,6 +39,8 @@ pub trait Simulated: Protocol {
 
     /// How far the checker goes unless it is told otherwise.
     const BOUNDS: Bounds = Bounds::DEFAULT;
+    /// Whether there is a world outside.
+    const HAS_WORLD: bool = true;
 
     /// The world outside at genesis.
     fn environment(setting: &Self::Setting, genesis: &Genesis, seed: u64) -> Box<dyn Environment>;
@@ -65,6 +68,26 @@ pub trait Simulated: Protocol {
     /// How a request ended; `None` if another reply follows, or another member knows.
     fn end(_reply: &Self::Reply) -> Option<End> {
         None
+    }
+
+    /// Where items live at first; `None` for a protocol without.
+    fn shards(_config: &Self::Config, _members: &[Member]) -> Option<Shards> {
+        None
+    }
+
+    /// What a client wishes, as the TOML of a request; `None` where nobody can wish that.
+    fn wish(_wish: Wish) -> Option<String> {
+        None
+    }
+
+    /// The item whose cluster a request is sent to.
+    fn request_item(_request: &Self::Request) -> Option<Item> {
+        None
+    }
+
+    /// What a reply says beyond its view.
+    fn reply_parts(_reply: &Self::Reply) -> ReplyParts {
+        ReplyParts::default()
     }
 }
 
@@ -234,6 +257,29 @@ impl ProtocolKind {
     /// How a request ended, by an encoded reply.
     pub fn end(self, reply: &[u8]) -> Option<End> {
         with_protocol!(self, P => P::end(&codec::decode(reply).ok()?))
+    /// Whether there is a world outside.
+    pub fn has_world(self) -> bool {
+        with_protocol!(self, P => <P as Simulated>::HAS_WORLD)
+    }
+
+    /// Where items live at first; `None` for a protocol without, or parameters of another.
+    pub fn shards(self, config: &[u8], members: &[Member]) -> Option<Shards> {
+        with_protocol!(self, P => P::shards(&codec::decode(config).ok()?, members))
+    }
+
+    /// What a client wishes, as the TOML of a request; `None` where nobody can wish that.
+    pub fn wish(self, wish: Wish) -> Option<String> {
+        with_protocol!(self, P => P::wish(wish))
+    }
+
+    /// The item whose cluster an encoded request is sent to.
+    pub fn request_item(self, request: &[u8]) -> Option<Item> {
+        with_protocol!(self, P => P::request_item(&codec::decode(request).ok()?))
+    }
+
+    /// What an encoded reply says beyond its view.
+    pub fn reply_parts(self, reply: &[u8]) -> ReplyParts {
+        with_protocol!(self, P => codec::decode(reply).map_or_else(|_| ReplyParts::default(), |reply| P::reply_parts(&reply)))
     }
 
     /// The fact that the link to a peer came or went, encoded; `None` for a protocol that does not ask.

@@ -7,6 +7,7 @@ use crate::failure::Outcome;
 use crate::terminal::{Ink, Screen};
 use crate::{cluster, init, node, serve, status, submit};
 
+mod bench;
 mod check;
 pub(crate) mod choose;
 mod completions;
@@ -17,7 +18,9 @@ pub(crate) mod fault;
 mod history;
 mod link;
 mod museum;
+mod print;
 mod replay;
+mod reshard;
 mod scenarios;
 mod sim;
 mod soak;
@@ -73,6 +76,12 @@ enum Command {
     Cluster(cluster::ClusterArgs),
     /// Ask a running cluster to decide something, and wait for it
     Submit(submit::SubmitArgs),
+    /// Print balances, accounts, leaders or figures of a running cluster whose protocol has items
+    Print(print::PrintArgs),
+    /// Ask a running cluster, or a simulated one, for a drawn workload, and report throughput and latency
+    Bench(bench::BenchArgs),
+    /// Plan in which clusters items should live, so that fewer transfers cross them, and move them
+    Reshard(reshard::ReshardArgs),
     /// Cut or slow the network of a running cluster
     Fault(fault::FaultArgs),
     /// Kill, pause and cut the nodes of a real cluster at random, and judge it from outside
@@ -120,6 +129,9 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Node(args) => node::run(&args),
         Command::Cluster(args) => cluster::run(&args),
         Command::Submit(args) => submit::run(&args),
+        Command::Print(args) => print::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Reshard(args) => reshard::run(&args),
         Command::Fault(args) => fault::run(&args),
         Command::Chaos(args) => cluster::chaos::run(&args),
         Command::Status(args) => status::run(&args),

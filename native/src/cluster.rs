@@ -11,14 +11,15 @@
 //! Each node is a child whose standard input is a pipe from here. The pipe closes with this process however it ends, and
 //! a child whose pipe closes stops; so even SIGKILL leaves nothing running. The world outside is hosted here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use clap::Args;
-use phaselab_core::types::NodeId;
+use phaselab_core::protocol::ProtocolKind;
+use phaselab_core::types::{GroupId, NodeId};
 
 use crate::cli::choose::protocol;
 use crate::config::{ChainConfig, NodeConfig, in_folder};
@@ -41,12 +42,15 @@ use supervise::{Nodes, Notice};
 /// Options of `cluster`.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
-    /// Which protocol a new cluster runs
-    #[arg(long, value_name = "P", value_parser = protocol, default_value = "two-phase")]
-    protocol: phaselab_core::protocol::ProtocolKind,
+    /// Which protocol a new cluster runs; two-phase unless told
+    #[arg(long, value_name = "P", value_parser = protocol)]
+    protocol: Option<ProtocolKind>,
     /// How many nodes a new cluster has; 3 unless told
     #[arg(long, value_name = "N")]
     nodes: Option<u16>,
+    /// In how many clusters the nodes are, for a protocol that has clusters; one for every three nodes unless told
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
+    clusters: Option<u16>,
     /// The folder of its files; a cluster that is there goes on from its stores
     #[arg(long, value_name = "DIR", default_value = DIR_DEFAULT)]
     dir: PathBuf,
@@ -86,23 +90,34 @@ pub(crate) fn run(args: &ClusterArgs) -> Outcome {
 fn prepare(args: &ClusterArgs) -> Result<Vec<NodeConfig>, Failure> {
     if in_folder(&args.dir).is_err() {
         init::write_cluster(&LocalCluster {
-            protocol: args.protocol,
+            protocol: args.protocol.unwrap_or(ProtocolKind::TwoPhase),
             nodes: args.nodes.unwrap_or(NODES_DEFAULT),
+            clusters: args.clusters,
             dir: args.dir.clone(),
             base_port: args.base_port,
         })?;
     }
     let configs = configs_in(&args.dir)?;
-    let there = configs[0].genesis.protocol;
-    if there != args.protocol
+    let genesis = &configs[0].genesis;
+    let there = genesis.protocol;
+    let groups = genesis.genesis.members.iter().map(|member| member.group);
+    let groups: BTreeSet<GroupId> = groups.collect();
+    let is_other = args.protocol.is_some_and(|told| told != there)
         || args
             .nodes
             .is_some_and(|nodes| usize::from(nodes) != configs.len())
-    {
+        || args
+            .clusters
+            .is_some_and(|clusters| usize::from(clusters) != groups.len());
+    if is_other {
+        let clusters = match groups.len() {
+            1 => String::new(),
+            more => format!(" in {more} clusters"),
+        };
         return Err(Failure::in_file(
             &args.dir,
             format!(
-                "a cluster of {} {} nodes is here already; choose another --dir",
+                "a cluster of {} {} nodes{clusters} is here already; choose another --dir",
                 configs.len(),
                 there.name()
             ),

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! POST /v1/submit  { "request": "event = \"withdraw-1\"\namount = 25", "wait_ms": 10000 }  -> Submitted
+//!                  with "client" and "number": the same two again are the same request
 //! GET  /v1/status                                                                        -> NodeReport
+//! GET  /v1/view                                        the same, with the fields of all  -> NodeReport
 //! GET  /v1/faults                                                                        -> FaultState
 //! POST /v1/faults  do = "partition", groups = [[1, 2], [3]], as TOML or JSON             -> FaultState
 //! PUT  /v1/faults  FaultState: takes the place of an older one                           -> FaultState
@@ -25,6 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use phaselab_core::protocol::ProtocolKind;
+use phaselab_core::shards::ReplyParts;
 use phaselab_core::types::{ClientId, Hash32};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -35,6 +38,7 @@ use crate::config::NodeConfig;
 use crate::failure::{Failure, io_words};
 use crate::init::entropy;
 use crate::net::faults::{FaultState, Faults};
+use crate::node::report::Scope;
 use crate::node::{Answer, Input};
 use crate::store::create_private;
 
@@ -64,6 +68,12 @@ pub(crate) struct Submit {
     /// How long to wait for the outcome.
     #[serde(default)]
     pub(crate) wait_ms: u64,
+    /// Who asks; a client of its own for this call unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client: Option<u64>,
+    /// Which of that client's requests this is; its first unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) number: Option<u64>,
 }
 
 /// What `POST /v1/submit` answers.
@@ -83,6 +93,9 @@ pub(crate) struct Submitted {
     pub(crate) text: String,
     /// How long it took at this node, in milliseconds.
     pub(crate) ms: u64,
+    /// What else the answer says.
+    #[serde(flatten)]
+    pub(crate) parts: ReplyParts,
 }
 
 /// A running API. Its control file goes with it.
@@ -159,6 +172,7 @@ pub(crate) fn start(
     });
     let router = Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/view", get(view))
         .route("/v1/submit", post(submit))
         .route(
             "/v1/faults",
@@ -236,8 +250,21 @@ fn refuse(status: StatusCode, why: impl Into<String>) -> Response {
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Response {
+    report(&shared, Scope::Summary).await
+}
+
+async fn view(State(shared): State<Arc<Shared>>) -> Response {
+    report(&shared, Scope::Full).await
+}
+
+async fn report(shared: &Shared, scope: Scope) -> Response {
     let (answer, report) = oneshot::channel();
-    if shared.inbox.send(Input::Status(answer)).await.is_err() {
+    if shared
+        .inbox
+        .send(Input::Status(scope, answer))
+        .await
+        .is_err()
+    {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping");
     }
     match report.await {
@@ -308,20 +335,25 @@ async fn submit(
             "too many requests wait at this node",
         );
     };
-    // A client of its own for each call: its only number is its first.
-    let Ok(client) = entropy() else {
-        return refuse(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the system gives no entropy",
-        );
+    let client = match body.client {
+        Some(client) => ClientId(client),
+        // One of its own for each call: its only number is its first.
+        None => match entropy() {
+            Ok(bytes) => ClientId(u64::from_le_bytes(
+                bytes[..8].try_into().expect("eight bytes"),
+            )),
+            Err(_) => {
+                return refuse(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the system gives no entropy",
+                );
+            }
+        },
     };
-    let client = ClientId(u64::from_le_bytes(
-        client[..8].try_into().expect("eight bytes"),
-    ));
     let (replies, mut answers) = mpsc::channel(16);
     let input = Input::Submit {
         client,
-        number: 1,
+        number: body.number.unwrap_or(1),
         request,
         replies,
     };
@@ -342,7 +374,7 @@ async fn last_answer(answers: &mut mpsc::Receiver<Answer>, wait: Duration) -> Op
         .await
         .ok()
         .flatten()?;
-    while !last.view.last {
+    while !last.view.last && !last.is_elsewhere() {
         match tokio::time::timeout_at(deadline, answers.recv()).await {
             Ok(Some(answer)) => last = answer,
             Ok(None) | Err(_) => break,
@@ -361,8 +393,9 @@ fn submitted(instance: String, answer: Option<Answer>, ms: u64) -> Submitted {
             certificate: 0,
             text: "The node did not answer in time.".to_owned(),
             ms,
+            parts: ReplyParts::default(),
         },
-        Some(Answer { view, label }) => Submitted {
+        Some(Answer { view, label, parts }) => Submitted {
             instance,
             outcome: view.outcome.to_owned(),
             value: view.value,
@@ -370,6 +403,7 @@ fn submitted(instance: String, answer: Option<Answer>, ms: u64) -> Submitted {
             certificate: view.certificate,
             text: view.text,
             ms,
+            parts,
         },
     }
 }

@@ -203,6 +203,10 @@ pub(crate) struct Sample {
     pub(crate) instance: Option<&'static str>,
     /// The phase in which it ends well.
     pub(crate) end: &'static str,
+    /// What `submit` is asked first, as words of a command line.
+    pub(crate) submit: &'static str,
+    /// How many members a cluster of several has unless told; `None` where there is one cluster of all.
+    cluster_size: Option<u16>,
     /// Its parameters with their defaults, as `init` writes them.
     sections: &'static str,
     /// The fewest nodes for which the defaults are possible.
@@ -221,6 +225,11 @@ pub(crate) struct Soak {
 }
 
 impl Sample {
+    /// In how many clusters so many members are unless told; `None` where all are one.
+    pub(crate) fn clusters_for(&self, nodes: u16) -> Option<u16> {
+        self.cluster_size.map(|size| (nodes / size).max(1))
+    }
+
     /// The parameter that a cluster of so few nodes needs other than by default, as a line of TOML.
     pub(crate) fn config_for(&self, nodes: u16) -> Option<&'static str> {
         (nodes < self.nodes_min).then_some(self.few)
@@ -238,6 +247,8 @@ pub(crate) fn sample(protocol: ProtocolKind) -> Sample {
             },
             instance: None,
             end: "completed",
+            submit: "--event withdraw-1 --amount 25",
+            cluster_size: None,
             sections: TWO_PHASE,
             nodes_min: 2,
             few: "threshold_m = 1",
@@ -250,6 +261,8 @@ pub(crate) fn sample(protocol: ProtocolKind) -> Sample {
             },
             instance: Some("2pc-1-1"),
             end: "committed",
+            submit: "--from 1001 --to 1002 --amount 5",
+            cluster_size: Some(3),
             sections: SHARDED_2PC,
             nodes_min: 1,
             few: "",
@@ -258,7 +271,7 @@ pub(crate) fn sample(protocol: ProtocolKind) -> Sample {
 }
 
 const SHARDED_2PC: &str = "\
-# Each group of members is a cluster; a member without a group is in cluster 0.
+# Each group of members is a cluster; a member without a group is in group 0.
 [sharded_2pc]
 items_per_cluster = 3000            # 1 to 3000 are in the first cluster, 3001 to 6000 in the second
 initial_balance = 10

@@ -41,6 +41,9 @@ pub(crate) struct InitArgs {
     /// How many nodes on this machine
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=NODES_MAX))]
     nodes: u16,
+    /// In how many clusters the nodes are, for a protocol that has clusters; one for every three nodes unless told
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
+    clusters: Option<u16>,
     /// A member on another machine, where the others reach it; once for each. Its store is made here, to be moved there
     #[arg(long = "host", value_name = "IP[:PORT]", value_parser = HostText::parse, conflicts_with = "nodes")]
     hosts: Vec<HostText>,
@@ -65,6 +68,8 @@ pub(crate) struct LocalCluster {
     pub(crate) protocol: ProtocolKind,
     /// How many nodes.
     pub(crate) nodes: u16,
+    /// In how many clusters; as many as the protocol has by default unless told.
+    pub(crate) clusters: Option<u16>,
     /// Its folder.
     pub(crate) dir: PathBuf,
     /// The port of node 1; 0 takes free ones.
@@ -94,8 +99,8 @@ pub(crate) fn run(args: &InitArgs) -> Outcome {
     } else {
         Plan::local(args.nodes, args.base_port, args.metrics_port)?
     };
-    write(&plan, args.protocol, &args.dir)?;
-    next::say(&plan, &args.dir);
+    write(&plan, args.protocol, args.clusters, &args.dir)?;
+    next::say(&plan, args.protocol, &args.dir);
     Ok(())
 }
 
@@ -105,10 +110,11 @@ pub(crate) fn run(args: &InitArgs) -> Outcome {
 /// If a file of a cluster is there already, or a file cannot be written.
 pub(crate) fn write_cluster(cluster: &LocalCluster) -> Outcome {
     let plan = Plan::local(cluster.nodes, cluster.base_port, None)?;
-    write(&plan, cluster.protocol, &cluster.dir)
+    write(&plan, cluster.protocol, cluster.clusters, &cluster.dir)
 }
 
-fn write(plan: &Plan, protocol: ProtocolKind, dir: &Path) -> Outcome {
+fn write(plan: &Plan, protocol: ProtocolKind, clusters: Option<u16>, dir: &Path) -> Outcome {
+    let groups = groups(protocol, plan.places.len() as u16, clusters)?;
     std::fs::create_dir_all(dir).map_err(|error| Failure::in_file(dir, io_words(&error)))?;
     let genesis_path = dir.join("genesis.toml");
     let is_taken = genesis_path.exists() || crate::config::in_folder(dir).is_ok();
@@ -119,14 +125,14 @@ fn write(plan: &Plan, protocol: ProtocolKind, dir: &Path) -> Outcome {
         ));
     }
     let mut members = Vec::new();
-    for place in &plan.places {
+    for (place, group) in plan.places.iter().zip(groups) {
         let key = match place.key {
             Some(key) => key,
             None => create_store(&dir.join(place.store_name()))?,
         };
         members.push(Member {
             id: place.id,
-            group: GroupId(0),
+            group,
             key,
         });
     }
@@ -144,6 +150,32 @@ fn create_store(path: &Path) -> Result<PublicKey, Failure> {
     let secret = entropy()?;
     Store::create(path, &secret).map_err(|error| Failure::Input(error.to_string()))?;
     Ok(Signer::from_seed(Crypto::Ed25519, &secret).public())
+}
+
+/// The cluster of each member: in a row, from 1, the first ones larger where it does not come out even.
+fn groups(
+    protocol: ProtocolKind,
+    nodes: u16,
+    clusters: Option<u16>,
+) -> Result<Vec<GroupId>, Failure> {
+    let count = match (genesis::sample(protocol).clusters_for(nodes), clusters) {
+        (None, None) => return Ok(vec![GroupId(0); usize::from(nodes)]),
+        (None, Some(clusters)) => {
+            return Err(Failure::Input(format!(
+                "--clusters {clusters}: all members of {} are one; expected no --clusters",
+                protocol.name()
+            )));
+        }
+        (Some(_), Some(clusters)) if clusters > nodes => {
+            return Err(Failure::Input(format!(
+                "--clusters {clusters}: expected 1 to {nodes}, a member for each"
+            )));
+        }
+        (Some(usual), told) => told.unwrap_or(usual),
+    };
+    let size = |cluster: u16| nodes / count + u16::from(cluster < nodes % count);
+    let members = |cluster| std::iter::repeat_n(GroupId(cluster + 1), usize::from(size(cluster)));
+    Ok((0..count).flat_map(members).collect())
 }
 
 /// 32 bytes of the system's entropy.
@@ -173,8 +205,59 @@ mod tests {
         LocalCluster {
             protocol: ProtocolKind::TwoPhase,
             nodes: 3,
+            clusters: None,
             dir: dir.to_owned(),
             base_port: BASE_PORT,
+        }
+    }
+
+    #[test]
+    fn members_are_dealt_out_to_clusters_in_a_row() {
+        let numbers = |protocol, nodes, clusters| {
+            let groups = groups(protocol, nodes, clusters)?;
+            Ok::<_, Failure>(groups.iter().map(|group| group.0).collect::<Vec<_>>())
+        };
+        let sharded = ProtocolKind::Sharded2pc;
+        let cases = [
+            (9, None, vec![1, 1, 1, 2, 2, 2, 3, 3, 3]),
+            (9, Some(2), vec![1, 1, 1, 1, 1, 2, 2, 2, 2]),
+            (2, None, vec![1, 1]),
+            (7, None, vec![1, 1, 1, 1, 2, 2, 2]),
+            (3, Some(3), vec![1, 2, 3]),
+        ];
+        for (nodes, clusters, expected) in cases {
+            assert_eq!(numbers(sharded, nodes, clusters), Ok(expected));
+        }
+        assert_eq!(numbers(ProtocolKind::TwoPhase, 3, None), Ok(vec![0, 0, 0]));
+        for (protocol, nodes, expected) in [
+            (sharded, 3, "--clusters 4: expected 1 to 3"),
+            (
+                ProtocolKind::TwoPhase,
+                9,
+                "all members of two-phase are one",
+            ),
+        ] {
+            let refused = numbers(protocol, nodes, Some(4)).unwrap_err();
+            assert!(refused.to_string().contains(expected), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_protocol_without_a_world_has_no_chain() {
+        let dir = scratch("init-sharded");
+        write_cluster(&LocalCluster {
+            protocol: ProtocolKind::Sharded2pc,
+            nodes: 9,
+            ..args(&dir)
+        })
+        .unwrap();
+        for path in in_folder(&dir).unwrap().values() {
+            let config = NodeConfig::load(path).unwrap();
+            assert!(config.chain.is_none());
+            let members = &config.genesis.genesis.members;
+            let of_second = members.iter().filter(|member| member.group == GroupId(2));
+            let of_second: Vec<_> = of_second.map(|member| member.id.0).collect();
+            assert_eq!(of_second, [4, 5, 6]);
         }
     }
 

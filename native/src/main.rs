@@ -35,6 +35,7 @@ mod net;
 mod node;
 mod panics;
 mod recording;
+mod router;
 mod serve;
 mod signals;
 mod status;

@@ -15,6 +15,7 @@ use phaselab_core::event::Event;
 use phaselab_core::gateway::Invite;
 use phaselab_core::protocol::ReplyView;
 use phaselab_core::replica::Replica;
+use phaselab_core::shards::ReplyParts;
 use phaselab_core::types::{ClientId, NodeId, Time};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -116,7 +117,7 @@ pub(crate) enum Input {
     /// An observer wants to draw the node.
     Look(oneshot::Sender<Seen>),
     /// Someone wants to see the node.
-    Status(oneshot::Sender<NodeReport>),
+    Status(report::Scope, oneshot::Sender<NodeReport>),
     /// Someone wants what it counts and holds.
     Measure(oneshot::Sender<Sample>),
     /// The world outside pushes a fact.
@@ -135,6 +136,18 @@ pub(crate) struct Answer {
     pub(crate) view: ReplyView,
     /// The decided value's letter at this node, where it has one.
     pub(crate) label: Option<String>,
+    /// What else it says.
+    pub(crate) parts: ReplyParts,
+}
+
+/// The outcome of a reply of a member that is not the one to ask.
+pub(crate) const NOT_LEADER: &str = "not-leader";
+
+impl Answer {
+    /// Whether somebody else is to be asked: nothing follows from here.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.view.outcome == NOT_LEADER || self.parts.ask_group.is_some()
+    }
 }
 
 /// Inputs that wait; senders wait when there are more.
@@ -402,7 +415,11 @@ fn greet(inbox: mpsc::Sender<Input>, recovered: String) {
         let mut joined = 0;
         loop {
             let (answer, report) = oneshot::channel();
-            if inbox.send(Input::Status(answer)).await.is_err() {
+            if inbox
+                .send(Input::Status(report::Scope::Summary, answer))
+                .await
+                .is_err()
+            {
                 return;
             }
             let Ok(report) = report.await else { return };

@@ -1,11 +1,18 @@
 //! `phaselab submit`: asks the nodes of a running cluster to decide something, and waits for the proof; one request, or
-//! a file of them ([`batch`]).
+//! a file of them.
+//!
+//! ```text
+//! submit/words.rs         options and lines, in each protocol's own words
+//! submit/batch.rs         a file of requests, each asked of every node
+//! submit/clustered.rs     where items live in clusters: each asked of the leader that it concerns
+//! submit/performance.rs   throughput and latency
+//! ```
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use hyper::Method;
 use phaselab_core::types::{Hash32, NodeId};
 use serde::Serialize;
@@ -17,29 +24,48 @@ use crate::control::{Submit, Submitted};
 use crate::failure::{Failure, Outcome};
 use crate::init::DIR_DEFAULT;
 use crate::node::runtime;
+use crate::router::Router;
 use crate::terminal::{Ink, Screen, print_json};
 
-mod batch;
+pub(crate) mod batch;
+pub(crate) mod clustered;
+pub(crate) mod performance;
+pub(crate) mod words;
 
 /// Options of `submit`.
 #[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("what").required(true).args(["event", "from", "read", "move_", "request", "file"])),
+    group(ArgGroup::new("payment").args(["event", "from"]))
+)]
 pub(crate) struct SubmitArgs {
     /// The event's name
-    #[arg(
-        long,
-        value_name = "NAME",
-        requires = "amount",
-        required_unless_present_any = ["request", "file"]
-    )]
+    #[arg(long, value_name = "NAME", requires = "amount")]
     event: Option<String>,
+    /// The item that pays, of a protocol with items
+    #[arg(long, value_name = "ITEM", requires_all = ["to", "amount"])]
+    from: Option<u32>,
+    /// The item that is paid
+    #[arg(long, value_name = "ITEM", requires = "from")]
+    to: Option<u32>,
     /// How much to pay
-    #[arg(long, value_name = "N", requires = "event")]
+    #[arg(long, value_name = "N", requires = "payment")]
     amount: Option<u64>,
+    /// Read what an item holds
+    #[arg(long, value_name = "ITEM")]
+    read: Option<u32>,
+    /// Have an item live in another cluster
+    #[arg(long = "move", value_name = "ITEM", requires = "to_cluster")]
+    move_: Option<u32>,
+    /// Which cluster it moves to
+    #[arg(long, value_name = "K", requires = "move_")]
+    to_cluster: Option<u16>,
     /// Any request of the protocol as TOML, such as 'event = "withdraw-1"' and 'amount = 25' on two lines
-    #[arg(long, value_name = "TOML", conflicts_with_all = ["event", "amount"])]
+    #[arg(long, value_name = "TOML")]
     request: Option<String>,
-    /// Many requests: [[request]] entries as TOML, or one JSON object per line; - reads standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["event", "amount", "request"])]
+    /// Many requests: [[request]] entries as TOML, one JSON object per line, or a transfer 1001,3001,10 or a read 1001
+    /// per line; - reads standard input
+    #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// How many requests of a file are under way at once
     #[arg(long, value_name = "N", default_value_t = 8, requires = "file", value_parser = clap::value_parser!(u16).range(1..=128))]
@@ -88,11 +114,35 @@ const OTHERS_WAIT: Duration = Duration::from_secs(2);
 pub(crate) fn run(args: &SubmitArgs) -> Outcome {
     let folder = in_folder(&args.dir)?;
     let clients = clients(&folder, args)?;
-    if let Some(file) = &args.file {
-        return batch::run(file, &folder, &clients, args);
+    let router = match words::protocol(&folder) {
+        Some(protocol) => {
+            words::check(args, protocol)?;
+            Router::of_folder(&folder)?
+        }
+        None => None,
+    };
+    if let (Some(router), Some(node)) = (&router, args.node) {
+        return Err(Failure::Input(format!(
+            "--node {node}: {} asks the leader of the item's cluster, whoever that is; expected no --node",
+            router.protocol().name()
+        )));
     }
-    let request = request_text(args);
-    check_locally(&folder, &request)?;
+    match (router, &args.file) {
+        (Some(router), Some(file)) => clustered::run_file(file, router, args),
+        (Some(router), None) => clustered::run(&router, &words::request_text(args), args),
+        (None, Some(file)) => batch::run(file, &folder, &clients, args),
+        (None, None) => run_everywhere(&folder, clients, args),
+    }
+}
+
+/// Asks every node, and counts who has the same answer.
+fn run_everywhere(
+    folder: &BTreeMap<NodeId, PathBuf>,
+    clients: Vec<NodeClient>,
+    args: &SubmitArgs,
+) -> Outcome {
+    let request = words::request_text(args);
+    check_locally(folder, &request)?;
     let summary = runtime()?.block_on(ask(clients, request, args))?;
     if args.json {
         print_json(&summary);
@@ -146,17 +196,6 @@ async fn ask(
     sum_up(answers, asked, args)
 }
 
-fn request_text(args: &SubmitArgs) -> String {
-    match (&args.request, &args.event, args.amount) {
-        (Some(request), _, _) => request.clone(),
-        (None, event, amount) => {
-            // A JSON string is a TOML string too.
-            let event = serde_json::Value::from(event.clone().unwrap_or_default());
-            format!("event = {event}\namount = {}\n", amount.unwrap_or_default())
-        }
-    }
-}
-
 /// Refuses what no node of this cluster can read, with the same words whether nodes run or not.
 fn check_locally(folder: &BTreeMap<NodeId, PathBuf>, request: &str) -> Outcome {
     let Some(config) = folder.values().find_map(|path| NodeConfig::load(path).ok()) else {
@@ -175,6 +214,8 @@ async fn ask_all(clients: Vec<NodeClient>, request: String, wait: Duration) -> V
         let body = Submit {
             request: request.clone(),
             wait_ms,
+            client: None,
+            number: None,
         };
         asking.spawn(async move {
             let answer = client

@@ -27,6 +27,7 @@ fn cluster() -> (Scratch, GenesisFile, Vec<Signer>) {
     let cluster = LocalCluster {
         protocol: PROTOCOL,
         nodes: 3,
+        clusters: None,
         dir: dir.to_path_buf(),
         base_port: 0,
     };

@@ -83,6 +83,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("three nodes on this machine", "init --nodes 3 --dir demo"),
             (
+                "three clusters of three",
+                "init --protocol sharded-2pc --nodes 9 --clusters 3 --dir bank",
+            ),
+            (
                 "with /metrics at ports 9101 to 9103",
                 "init --nodes 3 --dir demo --metrics-port 9101",
             ),
@@ -124,6 +128,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "three processes; made first if there are none",
                 "cluster --nodes 3",
             ),
+            (
+                "nine processes in three clusters",
+                "cluster --protocol sharded-2pc --nodes 9",
+            ),
             ("a cluster that init prepared", "cluster --dir demo"),
             ("on the whole screen, with faults as keys", "cluster --tui"),
         ],
@@ -142,6 +150,65 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             (
                 "many at once, with latencies in the end",
                 "submit --file requests.jsonl --at-once 16",
+            ),
+            (
+                "a transfer between items, across clusters or not",
+                "submit --from 1001 --to 3001 --amount 5",
+            ),
+            ("what an item holds", "submit --read 1001"),
+            (
+                "an item, with what it holds, to another cluster",
+                "submit --move 1001 --to-cluster 2",
+            ),
+        ],
+    ),
+    (
+        "print",
+        &[
+            (
+                "an item at each member of its cluster",
+                "print balance 1001",
+            ),
+            ("every item that changed, at every node", "print db"),
+            ("who leads, and since which ballot", "print view"),
+            (
+                "what was done, and how fast it goes now",
+                "print performance",
+            ),
+            (
+                "where items should live after these transfers",
+                "print reshard --file transfers.csv",
+            ),
+        ],
+    ),
+    (
+        "bench",
+        &[
+            (
+                "a thousand transfers, every second across clusters",
+                "bench --transfers 1000 --cross-shard 50",
+            ),
+            (
+                "mostly reads, of few items",
+                "bench --read-only 80 --skew 0.9 --concurrency 32",
+            ),
+            (
+                "the same in the simulator, in virtual time",
+                "bench --read-only 80 --skew 0.9 --sim --nodes 9",
+            ),
+            (
+                "write it to a file, for submit and reshard",
+                "bench --transfers 500 --partners 1 --out transfers.csv",
+            ),
+        ],
+    ),
+    (
+        "reshard",
+        &[
+            ("the plan alone", "reshard --file transfers.csv"),
+            (
+                "items that are used together, moved together",
+                "reshard --file transfers.csv --apply",
             ),
         ],
     ),
@@ -167,6 +234,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             (
                 "the same faults again, until 300 nodes were killed",
                 "chaos --kills 300 --seed 7",
+            ),
+            (
+                "three clusters of three, and not a coin lost",
+                "chaos --protocol sharded-2pc --nodes 9",
             ),
         ],
     ),

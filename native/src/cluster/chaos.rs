@@ -4,6 +4,8 @@
 //! chaos/schedule.rs   what is done and when, drawn from a seed
 //! chaos/load.rs       clients that ask, and looks at every node
 //! chaos/judge.rs      what is held to be right
+//! chaos/bank.rs       the same where items live in clusters: clients that move money, and the books
+//! chaos/watch.rs      the one or the other
 //! ```
 //!
 //! Nodes are real processes that are killed (SIGKILL), stopped in their tracks and cut off at random moments, while
@@ -18,7 +20,6 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use phaselab_core::types::NodeId;
 use serde::Serialize;
-use tokio::sync::mpsc;
 
 use super::supervise::{Life, Nodes, Notice};
 use super::{Started, await_ready, configs_in, host_chain};
@@ -26,6 +27,7 @@ use crate::cli::choose::protocol;
 use crate::cli::fault::tell;
 use crate::config::NodeConfig;
 use crate::failure::{Failure, Outcome, io_words, read_text};
+use crate::genesis;
 use crate::init::{self, LocalCluster, entropy};
 use crate::log::{self, LogArgs};
 use crate::net::faults::Fault;
@@ -33,13 +35,14 @@ use crate::node::runtime;
 use crate::signals;
 use crate::terminal::{Ink, Screen, print_json};
 
+mod bank;
 mod judge;
 mod load;
 mod schedule;
+mod watch;
 
-use judge::{Counts, Judge};
-use load::{Heard, Load};
 use schedule::{Deed, Schedule};
+use watch::{Counts, Watch};
 
 /// Options of `chaos`.
 #[derive(Debug, Args)]
@@ -50,9 +53,9 @@ pub(crate) struct ChaosArgs {
     /// Which protocol
     #[arg(long, value_name = "P", value_parser = protocol, default_value = "two-phase")]
     protocol: phaselab_core::protocol::ProtocolKind,
-    /// How many nodes
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(3..=16))]
-    nodes: u16,
+    /// How many nodes; 4 unless told, 9 of a protocol with clusters
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(3..=16))]
+    nodes: Option<u16>,
     /// Go on for so many minutes; half a minute if neither this nor --seconds nor --kills is told
     #[arg(long, value_name = "N", conflicts_with = "seconds")]
     minutes: Option<u64>,
@@ -65,7 +68,7 @@ pub(crate) struct ChaosArgs {
     /// Draw the faults from this seed; a random one unless told
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Events that clients ask for per second
+    /// Events, or transfers, that clients ask for per second
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
     rate: u64,
     /// The folder of the cluster's files, made anew; a temporary one unless told
@@ -77,6 +80,9 @@ pub(crate) struct ChaosArgs {
 }
 
 const SECONDS_DEFAULT: u64 = 30;
+const NODES_DEFAULT: u16 = 4;
+/// Three clusters of three.
+const CLUSTERED_NODES_DEFAULT: u16 = 9;
 /// How long everything may take to end once the faults are over.
 const END_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often a person hears how far it is.
@@ -110,6 +116,14 @@ struct Summary {
     violations: Vec<String>,
     /// Where the cluster's files and logs are, if they were kept.
     kept: Option<PathBuf>,
+}
+
+impl ChaosArgs {
+    fn nodes(&self) -> u16 {
+        let clusters = genesis::sample(self.protocol).clusters_for(CLUSTERED_NODES_DEFAULT);
+        let usual = clusters.map_or(NODES_DEFAULT, |_| CLUSTERED_NODES_DEFAULT);
+        self.nodes.unwrap_or(usual)
+    }
 }
 
 /// Runs it.
@@ -155,7 +169,8 @@ pub(crate) fn run(args: &ChaosArgs) -> Outcome {
 fn prepare(args: &ChaosArgs, dir: &Path) -> Result<Vec<NodeConfig>, Failure> {
     init::write_cluster(&LocalCluster {
         protocol: args.protocol,
-        nodes: args.nodes,
+        nodes: args.nodes(),
+        clusters: None,
         dir: dir.to_owned(),
         base_port: 0,
     })?;
@@ -185,7 +200,7 @@ async fn rage(args: &ChaosArgs, seed: u64, configs: &[NodeConfig]) -> Result<Sum
             Started::AskedToStop => return Err(Failure::Failed("asked to stop".to_owned())),
             Started::Ready(_) => {}
         }
-        let mut run = Run::new(args, seed, &nodes);
+        let mut run = Run::new(args, seed, &nodes, configs)?;
         let begun = Instant::now();
         tokio::select! {
             ended = run.break_things(args, &mut nodes) => ended?,
@@ -195,14 +210,14 @@ async fn rage(args: &ChaosArgs, seed: u64, configs: &[NodeConfig]) -> Result<Sum
         let settled_ms = run.mend_and_wait(&mut nodes).await?;
         Ok(Summary {
             seed,
-            nodes: args.nodes,
+            nodes: args.nodes(),
             ms: millis(begun.elapsed()),
             deeds: run.deeds,
-            asked: run.load.asked(),
-            counts: run.judge.counts(),
+            asked: run.watch.asked(),
+            counts: run.watch.counts(),
             settled_ms,
-            broken: run.judge.broken(),
-            violations: run.judge.violations().to_vec(),
+            broken: run.watch.broken(),
+            violations: run.watch.violations().to_vec(),
             kept: None,
         })
     }
@@ -217,9 +232,7 @@ async fn rage(args: &ChaosArgs, seed: u64, configs: &[NodeConfig]) -> Result<Sum
 /// A run under way.
 struct Run {
     schedule: Schedule,
-    judge: Judge,
-    load: Load,
-    heard: mpsc::Receiver<Heard>,
+    watch: Watch,
     deeds: BTreeMap<&'static str, u64>,
     /// Whoever was killed and has not ended yet.
     doomed: Vec<NodeId>,
@@ -227,25 +240,27 @@ struct Run {
 }
 
 impl Run {
-    fn new(args: &ChaosArgs, seed: u64, nodes: &Nodes) -> Run {
-        let request = crate::genesis::sample(args.protocol).request;
-        let (load, heard) = Load::start(nodes.clients(), request, args.rate, seed);
+    fn new(
+        args: &ChaosArgs,
+        seed: u64,
+        nodes: &Nodes,
+        configs: &[NodeConfig],
+    ) -> Result<Run, Failure> {
         let mut progress = (!args.json).then(Screen::stdout);
         if let Some(screen) = &mut progress {
             screen.line(&format!(
-                "chaos     {} nodes, {} events per second, seed {seed}",
-                args.nodes, args.rate
+                "chaos     {} nodes, {} requests per second, seed {seed}",
+                args.nodes(),
+                args.rate
             ));
         }
-        Run {
+        Ok(Run {
             schedule: Schedule::new(seed, nodes.ids()),
-            judge: Judge::new(args.protocol.spec()),
-            load,
-            heard,
+            watch: Watch::start(args.protocol, nodes.clients(), configs, args.rate, seed)?,
             deeds: BTreeMap::new(),
             doomed: Vec::new(),
             progress,
-        }
+        })
     }
 
     /// Does what the schedule says until time is up or enough were killed.
@@ -269,7 +284,7 @@ impl Run {
                     }
                 }
                 notice = nodes.next() => self.on_notice(notice),
-                Some(heard) = self.heard.recv() => self.on_heard(heard),
+                () = self.watch.hear() => {}
                 _ = progress.tick() => self.tell_progress(begun.elapsed()),
             }
         }
@@ -313,21 +328,14 @@ impl Run {
                 self.doomed.swap_remove(place);
             }
             None => self
-                .judge
+                .watch
                 .blame(format!("node {} ended by itself: {why}", node.0)),
-        }
-    }
-
-    fn on_heard(&mut self, heard: Heard) {
-        match heard {
-            Heard::Report(report) => self.judge.look(&report),
-            Heard::Answer(node, answer) => self.judge.answer(node, &answer),
         }
     }
 
     /// Mends everything, asks for nothing more, and waits until all has ended; how long that took.
     async fn mend_and_wait(&mut self, nodes: &mut Nodes) -> Result<u64, Failure> {
-        self.load.rest();
+        self.watch.rest();
         let begun = tokio::time::Instant::now();
         let deadline = begun + END_TIMEOUT;
         let mut tick = tokio::time::interval(Duration::from_millis(200));
@@ -340,10 +348,7 @@ impl Run {
                     self.on_notice(notice);
                     continue;
                 }
-                Some(heard) = self.heard.recv() => {
-                    self.on_heard(heard);
-                    continue;
-                }
+                () = self.watch.hear() => continue,
             }
             for id in &ids {
                 nodes.resume(*id);
@@ -357,15 +362,14 @@ impl Run {
                 is_healed = answers.iter().all(|(_, answer)| answer.is_ok());
                 continue;
             }
-            // Every client has its last answer, and every node was looked at since.
-            let unfinished = self.judge.unfinished(&ids);
-            if self.load.is_at_rest() && unfinished.is_empty() {
+            let unfinished = self.watch.unfinished(&ids).await;
+            if unfinished.is_empty() {
                 return Ok(millis(begun.elapsed()));
             }
             if tokio::time::Instant::now() >= deadline {
                 let span = END_TIMEOUT.as_secs();
                 for what in unfinished {
-                    self.judge
+                    self.watch
                         .blame(format!("{what}, {span} s after the last fault"));
                 }
                 return Ok(millis(begun.elapsed()));
@@ -374,18 +378,14 @@ impl Run {
     }
 
     fn tell_progress(&mut self, elapsed: Duration) {
-        let (counts, killed) = (
-            self.judge.counts(),
-            self.deeds.get("kill").copied().unwrap_or(0),
-        );
-        let broken = self.judge.broken();
+        let killed = self.deeds.get("kill").copied().unwrap_or(0);
+        let (broken, come) = (self.watch.broken(), self.watch.progress());
         if let Some(screen) = &mut self.progress {
             screen.painted(
                 Ink::Dim,
                 &format!(
-                    "{:>6} s  {killed} kills, {} events decided, {broken} violations",
-                    elapsed.as_secs(),
-                    counts.decided
+                    "{:>6} s  {killed} kills, {come}, {broken} violations",
+                    elapsed.as_secs()
                 ),
             );
         }
@@ -394,13 +394,6 @@ impl Run {
 
 fn show(summary: &Summary) {
     let mut screen = Screen::stdout();
-    let Counts {
-        acknowledged,
-        decided,
-        abandoned,
-        signatures,
-        looks,
-    } = summary.counts;
     let deeds = summary.deeds.iter();
     let deeds: Vec<String> = deeds
         .map(|(name, count)| format!("{name} {count}"))
@@ -411,13 +404,9 @@ fn show(summary: &Summary) {
         None,
         &format!("{} in {seconds} s", deeds.join(", ")),
     );
-    let asked = summary.asked;
-    let text = format!(
-        "{asked} asked for, {acknowledged} acknowledged, {decided} decided, {abandoned} abandoned"
-    );
-    screen.entry("events    ", None, &text);
-    let text = format!("{looks} looks at nodes, {signatures} signatures");
-    screen.entry("watched   ", None, &text);
+    let [come, watched] = summary.counts.lines(summary.asked);
+    screen.entry("ended     ", None, &come);
+    screen.entry("watched   ", None, &watched);
     let settled = summary.settled_ms;
     let (head, ink, text) = match summary.broken {
         0 => (

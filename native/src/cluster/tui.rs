@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::Method;
+use phaselab_core::shards;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use tokio::sync::mpsc;
@@ -30,6 +31,7 @@ use crate::failure::{Failure, Outcome, io_words};
 use crate::log::LogArgs;
 use crate::net::faults::Fault;
 use crate::node::{NodeReport, runtime};
+use crate::router::{Asker, Router};
 use crate::{genesis, serve, signals};
 
 mod draw;
@@ -128,7 +130,10 @@ async fn show(
     let inks = Inks {
         colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     };
-    let sample = genesis::sample(protocol).request;
+    let asking = Asking {
+        sample: genesis::sample(protocol).request,
+        router: Router::new(configs).map(Arc::new),
+    };
     let begun = tokio::time::Instant::now();
     let mut frame = tokio::time::interval(FRAME);
     frame.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -159,7 +164,7 @@ async fn show(
             break Ok(());
         }
         for wish in wishes {
-            if let Err(failure) = grant(wish, nodes, sample, &tell_us) {
+            if let Err(failure) = grant(wish, nodes, &asking, &tell_us) {
                 state.update(Msg::Said(failure.to_string()));
             }
         }
@@ -189,11 +194,18 @@ fn on_notice(notice: Notice, elapsed: Duration) -> Result<Vec<Msg>, Failure> {
     })
 }
 
+/// How clients ask.
+struct Asking {
+    sample: &'static str,
+    /// Whom, where items live in clusters.
+    router: Option<Arc<Router>>,
+}
+
 /// Does what a key asked for. On the thread that children are started on.
 fn grant(
     wish: Wish,
     nodes: &mut Nodes,
-    sample: &str,
+    asking: &Asking,
     tell_us: &mpsc::Sender<Msg>,
 ) -> Result<(), Failure> {
     let (done, id) = match wish {
@@ -208,7 +220,11 @@ fn grant(
             return Ok(());
         }
         Wish::Submit(event) => {
-            let request = sample.replace("withdraw-1", &event);
+            if let Some(router) = &asking.router {
+                tokio::spawn(transfer(router.clone(), event, tell_us.clone()));
+                return Ok(());
+            }
+            let request = asking.sample.replace("withdraw-1", &event);
             tokio::spawn(submit(nodes.clients(), event, request, tell_us.clone()));
             return Ok(());
         }
@@ -229,6 +245,37 @@ async fn break_network(there: Vec<NodeClient>, faults: Vec<Fault>, tell_us: mpsc
     }
 }
 
+/// Has the next item of the next cluster pay one to the cluster after it, and tells the end.
+async fn transfer(router: Arc<Router>, event: String, tell_us: mpsc::Sender<Msg>) {
+    let digits = event.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let number: u32 = digits.parse().unwrap_or_default();
+    let (each, all) = (router.shards().items_each(), *router.shards().items().end());
+    let clusters = (all / each.max(1)).max(1);
+    let item = |cluster: u32, rank: u32| (cluster % clusters) * each + rank % each + 1;
+    let wish = shards::Wish::Transfer {
+        sender: item(number, number / clusters),
+        receiver: item(number + 1, number / clusters + 1),
+        amount: 1,
+    };
+    let told = match Asker::new() {
+        Ok(mut asker) => router.wish(asker.next(), wish, SUBMIT_WAIT).await,
+        Err(failure) => Err(failure),
+    };
+    let said = match told {
+        Ok(told) => {
+            let reason = told
+                .reason
+                .map_or_else(String::new, |reason| format!(", {reason},"));
+            format!(
+                "{}: {}{reason} in {} ms",
+                told.request, told.outcome, told.ms
+            )
+        }
+        Err(failure) => failure.to_string(),
+    };
+    let _ = tell_us.send(Msg::Said(said)).await;
+}
+
 /// Asks every node, and tells the first end.
 async fn submit(
     nodes: Vec<NodeClient>,
@@ -242,6 +289,8 @@ async fn submit(
         let body = Submit {
             request: request.clone(),
             wait_ms: u64::try_from(SUBMIT_WAIT.as_millis()).expect("seconds"),
+            client: None,
+            number: None,
         };
         asking.spawn(async move {
             node.ask::<_, Submitted>(Method::POST, "/v1/submit", Some(&body), SUBMIT_WAIT * 2)

@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
+use phaselab_core::protocol::ProtocolKind;
+
 use super::DIR_DEFAULT;
 use super::place::Plan;
+use crate::genesis::sample;
 use crate::terminal::{Ink, Screen};
 
 /// Says it.
-pub(super) fn say(plan: &Plan, dir: &Path) {
+pub(super) fn say(plan: &Plan, protocol: ProtocolKind, dir: &Path) {
     let mut screen = Screen::stdout();
     let count = plan.places.len();
     let nodes = if count == 1 { "node" } else { "nodes" };
@@ -25,13 +28,13 @@ pub(super) fn say(plan: &Plan, dir: &Path) {
     };
     screen.painted(Ink::Bold, &format!("{dir}: {written} of {count} {nodes}"));
     if is_local {
-        say_local(&mut screen, plan, &dir.to_string());
+        say_local(&mut screen, plan, protocol, &dir.to_string());
     } else {
-        say_hosts(&mut screen, plan, &dir.to_string(), have_keys);
+        say_hosts(&mut screen, plan, protocol, &dir.to_string(), have_keys);
     }
 }
 
-fn say_local(screen: &mut Screen, plan: &Plan, dir: &str) {
+fn say_local(screen: &mut Screen, plan: &Plan, protocol: ProtocolKind, dir: &str) {
     let option = if dir == DIR_DEFAULT {
         String::new()
     } else {
@@ -50,12 +53,13 @@ fn say_local(screen: &mut Screen, plan: &Plan, dir: &str) {
     screen.line("");
     screen.line("then, in another terminal, have them decide something and look:");
     screen.line(&format!(
-        "  phaselab submit{option} --event withdraw-1 --amount 25"
+        "  phaselab submit{option} {}",
+        sample(protocol).submit
     ));
     screen.line(&format!("  phaselab status{option}"));
 }
 
-fn say_hosts(screen: &mut Screen, plan: &Plan, dir: &str, have_keys: bool) {
+fn say_hosts(screen: &mut Screen, plan: &Plan, protocol: ProtocolKind, dir: &str, have_keys: bool) {
     screen.line("");
     if have_keys {
         screen.line(
@@ -85,17 +89,20 @@ fn say_hosts(screen: &mut Screen, plan: &Plan, dir: &str, have_keys: bool) {
             place.address.port()
         ));
     }
-    screen.line(&format!(
-        "  {:<21} TCP {}, the simulated chain: for these hosts only",
-        plan.chain.ip(),
-        plan.chain.port()
-    ));
+    if protocol.has_world() {
+        screen.line(&format!(
+            "  {:<21} TCP {}, the simulated chain: for these hosts only",
+            plan.chain.ip(),
+            plan.chain.port()
+        ));
+    }
     screen.line("");
     screen.line("then on each host, with its own number:");
     for place in &plan.places {
         screen.line(&format!("  phaselab node --config {}", place.config_name()));
     }
     screen.line("and on any of them:");
-    screen.line("  phaselab submit --dir . --event withdraw-1 --amount 25");
+    let words = sample(protocol).submit;
+    screen.line(&format!("  phaselab submit --dir . {words}"));
     screen.line("  phaselab status --dir .");
 }

@@ -28,11 +28,14 @@ pub(super) fn of_node(place: &Place, plan: &Plan, protocol: ProtocolKind) -> Str
          store = \"{store}\"\n\
          # QUIC over UDP; the control API takes the same port of the loopback over TCP.\n\
          listen = \"{listen}\"\n\
-         \n{chain}\n{metrics}\n{RECORDING}",
+         \n{chain}{metrics}\n{RECORDING}",
         protocol = protocol.name(),
         store = place.store_name(),
         listen = place.listen(),
-        chain = chain(place.id, plan.chain),
+        chain = match protocol.has_world() {
+            true => format!("{}\n", chain(place.id, plan.chain)),
+            false => String::new(),
+        },
         metrics = metrics(place),
     );
     for peer in plan.places.iter().filter(|peer| peer.id != place.id) {

@@ -26,7 +26,7 @@ use phaselab_core::view::ViewScope;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::report::{self, ChainReport, Known, NodeReport};
+use super::report::{self, ChainReport, Known, NodeReport, Scope};
 use super::watch::Seen;
 use super::{Answer, Input};
 use crate::failure::{Failure, Outcome};
@@ -276,8 +276,8 @@ impl<D: Disk, O: Outside> EventLoop<D, O> {
                 let _ = answer.send(Seen::of(self.replica.as_ref(), now));
                 return;
             }
-            Input::Status(answer) => {
-                self.show(answer);
+            Input::Status(scope, answer) => {
+                self.show(scope, answer);
                 return;
             }
             Input::Measure(answer) => {
@@ -352,8 +352,8 @@ impl<D: Disk, O: Outside> EventLoop<D, O> {
     }
 
     /// Gives an account of this node once what it shows is durable: nothing that was seen is unseen after a restart.
-    fn show(&mut self, answer: oneshot::Sender<NodeReport>) {
-        let report = self.report();
+    fn show(&mut self, scope: Scope, answer: oneshot::Sender<NodeReport>) {
+        let report = self.report(scope);
         if self.held == 0 {
             let _ = answer.send(report);
             return;
@@ -413,8 +413,11 @@ impl<D: Disk, O: Outside> EventLoop<D, O> {
             self.meter.metrics.answered(view.outcome, waited);
         }
         let label = view.value.and_then(|value| self.label_of_value(value));
-        let gone = waiting.replies.try_send(Answer { view, label }).is_err();
-        if is_last || gone {
+        let parts = self.protocol.reply_parts(reply);
+        let answer = Answer { view, label, parts };
+        let is_over = is_last || answer.is_elsewhere();
+        let gone = waiting.replies.try_send(answer).is_err();
+        if is_over || gone {
             self.waiting.remove(&key);
         }
     }
@@ -480,9 +483,10 @@ impl<D: Disk, O: Outside> EventLoop<D, O> {
         self.known.values().find_map(|known| known.letter(value))
     }
 
-    fn report(&self) -> NodeReport {
+    fn report(&self, scope: Scope) -> NodeReport {
         report::of(
             self.replica.as_ref(),
+            scope,
             &self.known,
             self.started.elapsed(),
             &self.outside.peers(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use phaselab_core::replica::{GroupCommits, Replica};
 use phaselab_core::sim::log::letter_at;
 use phaselab_core::types::{Hash32, InstanceId, NodeId};
-use phaselab_core::view::{InstanceView, ViewScope, WAITS_FOR};
+use phaselab_core::view::{Field, InstanceView, ViewScope, WAITS_FOR};
 use serde::{Deserialize, Serialize};
 
 use crate::net::PeerState;
@@ -38,6 +38,35 @@ pub(crate) struct NodeReport {
     /// What was written.
     #[serde(default)]
     pub(crate) store: StoreReport,
+    /// What it shows of itself: of a view in full.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) fields: Vec<FieldReport>,
+}
+
+/// How much a node tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Where everything stands.
+    Summary,
+    /// And the fields of all of it.
+    Full,
+}
+
+/// Something shown by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FieldReport {
+    /// What it is.
+    pub(crate) name: String,
+    /// In words.
+    pub(crate) text: String,
+}
+
+fn fields(all: &[Field]) -> Vec<FieldReport> {
+    let told = all.iter().map(|field| FieldReport {
+        name: field.name.to_owned(),
+        text: field.text.clone(),
+    });
+    told.collect()
 }
 
 /// What was written in this life.
@@ -71,6 +100,9 @@ pub(crate) struct InstanceReport {
     /// What must come from outside before this node can do its part.
     #[serde(default)]
     pub(crate) waits_for: Option<String>,
+    /// What it shows: of a view in full.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) fields: Vec<FieldReport>,
 }
 
 /// A meter.
@@ -132,6 +164,7 @@ pub(crate) struct ChainReport {
 /// A node's account of itself, now.
 pub(crate) fn of(
     replica: &dyn Replica,
+    scope: Scope,
     letters: &BTreeMap<InstanceId, Known>,
     uptime: Duration,
     peers: &[PeerState],
@@ -160,12 +193,21 @@ pub(crate) fn of(
             total: meter.total,
         }),
         waits_for: None,
+        fields: fields(&view.fields),
     };
     let current = replica.glance().instance.and_then(|id| {
         let view = replica.view(ViewScope::Instance(id));
-        view.instances.first().map(instance)
+        let mut report = view.instances.first().map(instance)?;
+        if scope == Scope::Summary {
+            report.fields.clear();
+        }
+        Some(report)
     });
-    let views = replica.view(ViewScope::Summary).instances;
+    let shown = replica.view(match scope {
+        Scope::Summary => ViewScope::Summary,
+        Scope::Full => ViewScope::Full,
+    });
+    let views = shown.instances;
     let mut instances: Vec<InstanceReport> = views.iter().map(instance).collect();
     let open = instances.iter_mut().zip(&views);
     let open = open.filter(|(report, _)| report.open && report.value.is_none());
@@ -204,6 +246,7 @@ pub(crate) fn of(
             commits: written.commits,
             steps: written.steps,
         },
+        fields: fields(&shown.fields),
     }
 }
 

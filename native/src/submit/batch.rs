@@ -10,6 +10,7 @@ use phaselab_core::types::NodeId;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use super::performance::{Latency, latency};
 use super::{SubmitArgs, Summary, ask_all, check_locally, millis, show, sum_up};
 use crate::client::NodeClient;
 use crate::entry::{self, Entry};
@@ -18,7 +19,7 @@ use crate::node::runtime;
 use crate::terminal::{Ink, Screen, print_json};
 
 /// The most requests of one file.
-const REQUESTS_MAX: usize = 100_000;
+pub(super) const REQUESTS_MAX: usize = 100_000;
 
 /// What `--json` prints last.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -36,16 +37,6 @@ struct Total {
     latency_ms: Option<Latency>,
 }
 
-/// Of the requests that were decided, this part was not slower.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-struct Latency {
-    min: u64,
-    p50: u64,
-    p90: u64,
-    p99: u64,
-    max: u64,
-}
-
 /// Reads the file and asks for what it holds.
 pub(super) fn run(
     file: &Path,
@@ -53,16 +44,7 @@ pub(super) fn run(
     clients: &[NodeClient],
     args: &SubmitArgs,
 ) -> Outcome {
-    let name = file.display().to_string();
-    let (name, text) = match name.as_str() {
-        "-" => {
-            let mut text = String::new();
-            let read = std::io::stdin().read_to_string(&mut text);
-            read.map_err(|error| Failure::Input(format!("standard input: {}", io_words(&error))))?;
-            ("standard input".to_owned(), text)
-        }
-        _ => (name, read_text(file)?),
-    };
+    let (name, text) = open(file)?;
     let requests = read(&name, &text)?;
     for (place, request) in &requests {
         check_locally(folder, request).map_err(|failure| match failure {
@@ -96,6 +78,18 @@ pub(super) fn run(
     }
 }
 
+/// What the file is called, and its text.
+pub(crate) fn open(file: &Path) -> Result<(String, String), Failure> {
+    let name = file.display().to_string();
+    if name != "-" {
+        return Ok((name, read_text(file)?));
+    }
+    let mut text = String::new();
+    let read = std::io::stdin().read_to_string(&mut text);
+    read.map_err(|error| Failure::Input(format!("standard input: {}", io_words(&error))))?;
+    Ok(("standard input".to_owned(), text))
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -104,7 +98,7 @@ struct File {
 }
 
 /// The requests, each with where it stands, as TOML.
-fn read(name: &str, text: &str) -> Result<Vec<(String, String)>, Failure> {
+pub(super) fn read(name: &str, text: &str) -> Result<Vec<(String, String)>, Failure> {
     let refuse = |what: String| Failure::Input(format!("{name}{what}"));
     let is_json = text.trim_start().starts_with('{');
     let requests: Vec<(String, String)> = if is_json {
@@ -195,22 +189,6 @@ fn total(ends: &[Result<Summary, Failure>], elapsed: Duration) -> Total {
     }
 }
 
-/// The nearest-rank percentiles.
-fn latency(mut ms: Vec<u64>) -> Option<Latency> {
-    ms.sort_unstable();
-    let at = |percent: usize| {
-        let rank = (ms.len() * percent).div_ceil(100).max(1);
-        ms.get(rank - 1).copied()
-    };
-    Some(Latency {
-        min: *ms.first()?,
-        p50: at(50)?,
-        p90: at(90)?,
-        p99: at(99)?,
-        max: *ms.last()?,
-    })
-}
-
 fn tell(total: &Total) {
     let mut screen = Screen::stdout();
     let mut parts = vec![format!("{} decided", total.decided)];
@@ -236,18 +214,8 @@ fn tell(total: &Total) {
         Ink::Warn
     };
     screen.entry("all      ", Some(ink), &text);
-    if let Some(Latency {
-        min,
-        p50,
-        p90,
-        p99,
-        max,
-    }) = total.latency_ms
-    {
-        let text = format!(
-            "{min} ms at least, half in {p50}, 90% in {p90}, 99% in {p99}, all in {max} ms"
-        );
-        screen.entry("latency  ", None, &text);
+    if let Some(latency) = total.latency_ms {
+        screen.entry("latency  ", None, &latency.to_string());
     }
 }
 
@@ -277,23 +245,5 @@ mod tests {
             refused("[[requests]]\nevent = \"a\"\n"),
             "file:1: unknown key \"requests\"; did you mean request?"
         );
-    }
-
-    #[test]
-    fn percentiles_are_values_that_were_measured() {
-        assert_eq!(latency(Vec::new()), None);
-        let of = |ms: Vec<u64>| {
-            let Latency {
-                min,
-                p50,
-                p90,
-                p99,
-                max,
-            } = latency(ms).unwrap();
-            [min, p50, p90, p99, max]
-        };
-        assert_eq!(of(vec![7]), [7; 5]);
-        assert_eq!(of((1..=100).rev().collect()), [1, 50, 90, 99, 100]);
-        assert_eq!(of(vec![10, 20]), [10, 10, 20, 20, 20]);
     }
 }

@@ -39,3 +39,34 @@ fn four_nodes_under_random_faults_lose_and_repeat_nothing() {
         .unwrap();
     assert!(!text(&all.stdout).contains(&dir), "{}", text(&all.stdout));
 }
+
+/// How long the bank is under faults: nine processes weigh more.
+const BANK_SECONDS: &str = "12";
+
+#[test]
+fn a_bank_of_nine_processes_under_random_faults_loses_and_makes_no_money() {
+    let folder = Folder::new();
+    let dir = folder.0.join("bank").display().to_string();
+    let ran = folder.phaselab(&[
+        "chaos",
+        "--protocol",
+        "sharded-2pc",
+        "--seconds",
+        BANK_SECONDS,
+        "--rate",
+        "10",
+        "--dir",
+        &dir,
+        "--json",
+    ]);
+    let told = json(&ran);
+    assert_eq!(told["violations"], serde_json::json!([]), "{told}");
+    assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+    let count = |name: &str| told[name].as_u64().unwrap();
+    assert_eq!((count("nodes"), count("sum_before")), (9, 240), "{told}");
+    assert_eq!(count("sum_after"), 240, "{told}");
+    // A run in which nothing happens shows nothing.
+    assert!(told["deeds"]["kill"].as_u64() > Some(2), "{told}");
+    assert!(count("committed") > 5 && count("cross_shard") > 2, "{told}");
+    assert!(count("looks") > 20, "{told}");
+}

@@ -16,6 +16,7 @@ mod hosts;
 mod observing;
 mod operation;
 mod recording;
+mod sharded;
 mod storage;
 mod strangers;
 mod support;

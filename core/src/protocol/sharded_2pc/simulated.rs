@@ -8,8 +8,10 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::command::Reason;
+use super::config::Clusters;
 use super::message::committed_value;
 use super::{Reply, Request, Sharded2pc, ShardedConfig, oracle, swarm};
+use crate::crypto::Member;
 use crate::engine::{Env, Genesis, Never};
 use crate::environment::{Environment, Void};
 use crate::explore::cluster::Bounds;
@@ -17,6 +19,7 @@ use crate::history::{Call, End};
 use crate::oracle::Oracle;
 use crate::protocol::{ReplyView, Simulated};
 use crate::scenario::Scenario;
+use crate::shards::{Item, ReplyParts, Shards, Wish};
 
 /// There is no world outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,6 +40,7 @@ impl Simulated for Sharded2pc {
         once: true,
         ..Bounds::DEFAULT
     };
+    const HAS_WORLD: bool = false;
 
     fn environment(_: &Nowhere, _: &Genesis, _: u64) -> Box<dyn Environment> {
         Box::new(Void)
@@ -140,6 +144,57 @@ impl Simulated for Sharded2pc {
             Reply::WrongCluster { cluster } => {
                 view("wrong-cluster", true, format!("ask cluster {}", cluster.0))
             }
+        }
+    }
+
+    fn shards(config: &ShardedConfig, members: &[Member]) -> Option<Shards> {
+        let clusters = Clusters::of(members.iter().map(|member| member.group));
+        Some(Shards::new(
+            clusters.all().collect(),
+            config.items_per_cluster,
+            config.initial_balance,
+            config.balances.clone(),
+        ))
+    }
+
+    fn wish(wish: Wish) -> Option<String> {
+        Some(match wish {
+            Wish::Transfer {
+                sender,
+                receiver,
+                amount,
+            } => format!(
+                "transfer = {{ sender = {sender}, receiver = {receiver}, amount = {amount} }}\n"
+            ),
+            Wish::Read { item } => format!("read = {{ item = {item} }}\n"),
+            Wish::Move { item, to } => format!("move = {{ item = {item}, to = {} }}\n", to.0),
+        })
+    }
+
+    fn request_item(request: &Request) -> Option<Item> {
+        Some(request.item())
+    }
+
+    fn reply_parts(reply: &Reply) -> ReplyParts {
+        let none = ReplyParts::default();
+        match reply {
+            Reply::Accepted | Reply::Failed { .. } => none,
+            Reply::Success { txn } => ReplyParts {
+                transaction: Some(txn.to_string()),
+                ..none
+            },
+            Reply::Balance { balance, .. } => ReplyParts {
+                balance: Some(*balance),
+                ..none
+            },
+            Reply::NotLeader { hint, .. } => ReplyParts {
+                ask_node: *hint,
+                ..none
+            },
+            Reply::WrongCluster { cluster } => ReplyParts {
+                ask_group: Some(*cluster),
+                ..none
+            },
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::control::Submitted;
 use crate::node::NodeReport;
 
 /// More violations than these are only counted: the first ones tell.
-const TOLD_MAX: usize = 20;
+pub(super) const TOLD_MAX: usize = 20;
 
 /// What was seen so far.
 #[derive(Debug)]
@@ -307,6 +307,7 @@ mod tests {
             signed,
             meter: None,
             waits_for: None,
+            fields: Vec::new(),
         };
         NodeReport {
             instances: event.into_iter().map(instance).collect(),
@@ -400,6 +401,7 @@ mod tests {
             certificate: 0,
             text: String::new(),
             ms: 0,
+            parts: phaselab_core::shards::ReplyParts::default(),
         };
         let mut judge = judge();
         let both = [NodeId(1), NodeId(2)];

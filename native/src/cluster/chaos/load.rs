@@ -143,6 +143,8 @@ async fn ask(
             let body = Submit {
                 request: request.clone(),
                 wait_ms: u64::try_from(WAIT.as_millis()).expect("seconds"),
+                client: None,
+                number: None,
             };
             tokio::spawn(async move {
                 let answer = node

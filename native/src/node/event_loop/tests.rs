@@ -85,7 +85,10 @@ async fn run_and_look(good: u32) -> (Outcome, Vec<&'static str>, Option<NodeRepo
         .await
         .unwrap();
     let (answer, mut seen) = tokio::sync::oneshot::channel();
-    inbox.send(Input::Status(answer)).await.unwrap();
+    inbox
+        .send(Input::Status(Scope::Summary, answer))
+        .await
+        .unwrap();
     let stop = async move {
         // The answer leaves with the step's packets; a node that fails gives none.
         answers.recv().await;

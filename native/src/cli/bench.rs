@@ -1,0 +1,348 @@
+//! `phaselab bench`: a workload drawn from a seed, asked of a running cluster or of a simulated one. (S4-54)
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use phaselab_core::crypto::Crypto;
+use phaselab_core::protocol::{ProtocolKind, members};
+use phaselab_core::scenario::{Act, NAMED_CLIENTS, Scenario};
+use phaselab_core::shards::mix::{Mix, crossing};
+use phaselab_core::shards::{Shards, Wish};
+use phaselab_core::sim::Sim;
+use phaselab_core::types::{ClientId, GroupId, NodeId, Time};
+use serde::Serialize;
+
+use super::choose::protocol;
+use super::print::router;
+use crate::failure::{Failure, Outcome, io_words};
+use crate::genesis::sample;
+use crate::init::DIR_DEFAULT;
+use crate::node::{NOT_LEADER, runtime};
+use crate::router::Told;
+use crate::submit::clustered::ask_all;
+use crate::submit::performance::Performance;
+use crate::submit::span;
+use crate::terminal::{Screen, print_json};
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Which protocol: one with items
+    #[arg(long, value_name = "P", value_parser = protocol, default_value = "sharded-2pc")]
+    protocol: ProtocolKind,
+    /// How many requests, reads among them
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    transfers: u32,
+    /// How many percent of the requests only read
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=100))]
+    read_only: u16,
+    /// How many percent of the transfers go to another cluster
+    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u16).range(0..=100))]
+    cross_shard: u16,
+    /// How unevenly items are used: 0 all alike, 1 only the first of each cluster
+    #[arg(long, value_name = "0..1", default_value = "0", value_parser = permille)]
+    skew: Permille,
+    /// To how many items of other clusters each item sends; 0 for any
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    partners: u32,
+    /// How many clients ask at once, each for one request after another
+    #[arg(long, value_name = "C", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=128))]
+    concurrency: u16,
+    /// Draw the requests from this seed
+    #[arg(long, value_name = "S", default_value_t = 7)]
+    seed: u64,
+    /// How long to wait for each, such as 10s or 500ms
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
+    wait: Duration,
+    /// The folder of the cluster
+    #[arg(long, value_name = "DIR", default_value = DIR_DEFAULT)]
+    dir: PathBuf,
+    /// Ask a simulated cluster, in virtual time
+    #[arg(long, conflicts_with = "dir")]
+    sim: bool,
+    /// How many nodes the simulated cluster has
+    #[arg(long, value_name = "N", requires = "sim", default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=64))]
+    nodes: u16,
+    /// Only write the requests to a file, one per line
+    #[arg(long, value_name = "FILE", conflicts_with = "sim")]
+    out: Option<PathBuf>,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+/// A share in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Permille(u16);
+
+/// `0`, `1`, `0.75`: up to three digits.
+fn permille(text: &str) -> Result<Permille, String> {
+    let expected = || "expected 0 to 1 with up to three digits, such as 0.75".to_owned();
+    let (whole, rest) = text.split_once('.').unwrap_or((text, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(rest) || rest.len() > 3 {
+        return Err(expected());
+    }
+    let whole: u16 = whole.parse().map_err(|_| expected())?;
+    let rest: u16 = format!("{rest:0<3}").parse().map_err(|_| expected())?;
+    match whole.saturating_mul(1_000).saturating_add(rest) {
+        all @ 0..=1_000 => Ok(Permille(all)),
+        _ => Err(expected()),
+    }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Printed {
+    seed: u64,
+    /// `live`, or `simulated`, where time is virtual.
+    run: &'static str,
+    /// Transfers between clusters, as items live at first, and all.
+    cross_shard: u64,
+    transfers: u64,
+    #[serde(flatten)]
+    performance: Performance,
+}
+
+/// When clients of a simulation begin, once each cluster has had time to find a leader; and how often each asks.
+const SIM_BEGIN_MS: u64 = 1_000;
+const SIM_EVERY_MS: u64 = 400;
+/// How long after the last request a simulation goes on.
+const SIM_REST_MS: u64 = 20_000;
+
+/// Draws the workload and asks for it.
+pub(crate) fn run(args: &BenchArgs) -> Outcome {
+    let mix = Mix {
+        requests: args.transfers,
+        read_only_permille: 10 * args.read_only,
+        cross_shard_permille: 10 * args.cross_shard,
+        skew_permille: args.skew.0,
+        partners: args.partners,
+        ..Mix::default()
+    };
+    let (shards, wishes, performance) = if args.sim {
+        let scenario = scenario(args)?;
+        let shards = shards_of(&scenario)?;
+        let wishes = mix.draw(&shards, args.seed);
+        let performance = simulate(scenario, &shards, &wishes, args)?;
+        (shards, wishes, performance)
+    } else {
+        let router = router(&args.dir)?;
+        let shards = router.shards().clone();
+        let wishes = mix.draw(&shards, args.seed);
+        if let Some(out) = &args.out {
+            std::fs::write(out, lines(&wishes))
+                .map_err(|error| Failure::in_file(out, io_words(&error)))?;
+            return Ok(());
+        }
+        if router.protocol() != args.protocol {
+            return Err(Failure::in_file(
+                &args.dir,
+                format!("is a cluster of {}", router.protocol().name()),
+            ));
+        }
+        let protocol = router.protocol();
+        let requests = wishes.iter().filter_map(|wish| protocol.wish(*wish));
+        let begun = Instant::now();
+        let all = ask_all(
+            Arc::new(router),
+            requests.collect(),
+            args.concurrency,
+            args.wait,
+            |_| {},
+        );
+        let ends = runtime()?.block_on(all)?;
+        if !ends.iter().any(|told| told.heard) {
+            let dir = args.dir.display();
+            return Err(Failure::Failed(format!(
+                "no node of {dir} is running; `phaselab cluster --dir {dir}` starts them"
+            )));
+        }
+        (shards, wishes, Performance::of(&ends, begun.elapsed()))
+    };
+    let (cross_shard, transfers) = crossing(&wishes, |item| shards.home(item));
+    let printed = Printed {
+        seed: args.seed,
+        run: if args.sim { "simulated" } else { "live" },
+        cross_shard,
+        transfers,
+        performance,
+    };
+    if args.json {
+        print_json(&printed);
+    } else {
+        show(&printed, args);
+    }
+    match printed.performance.undecided {
+        0 => Ok(()),
+        _ => Err(Failure::Unexpected),
+    }
+}
+
+fn show(printed: &Printed, args: &BenchArgs) {
+    let mut screen = Screen::stdout();
+    let text = format!(
+        "{}, seed {}, {} clients: {} transfers of {} across clusters as items live at first",
+        printed.run, printed.seed, args.concurrency, printed.cross_shard, printed.transfers
+    );
+    screen.entry("bench      ", None, &text);
+    printed.performance.show(&mut screen);
+}
+
+/// The lines that `submit --file` takes.
+fn lines(wishes: &[Wish]) -> String {
+    let mut text = String::new();
+    for wish in wishes {
+        let _ = match wish {
+            Wish::Transfer {
+                sender,
+                receiver,
+                amount,
+            } => writeln!(text, "{sender},{receiver},{amount}"),
+            Wish::Read { item } => writeln!(text, "{item}"),
+            Wish::Move { .. } => Ok(()),
+        };
+    }
+    text
+}
+
+fn scenario(args: &BenchArgs) -> Result<Scenario, Failure> {
+    let mut scenario = Scenario::new(args.protocol, args.nodes);
+    let clusters = sample(args.protocol).clusters_for(args.nodes).unwrap_or(1);
+    let nodes = usize::from(args.nodes);
+    let group = |node: usize| GroupId((node * usize::from(clusters) / nodes) as u16 + 1);
+    scenario.groups = (0..nodes).map(group).collect();
+    scenario.seed = args.seed;
+    // Ten times as fast; what nodes do is the same.
+    scenario.crypto = Crypto::Simulated;
+    Ok(scenario)
+}
+
+fn shards_of(scenario: &Scenario) -> Result<Shards, Failure> {
+    let members = members(scenario.crypto, &scenario.groups);
+    let shards = scenario.protocol.shards(&scenario.config, &members);
+    shards.ok_or_else(|| {
+        let name = scenario.protocol.name();
+        Failure::Input(format!(
+            "--protocol {name}: expected one with items: sharded-2pc"
+        ))
+    })
+}
+
+/// Runs the simulation: each client asks the members of the item's cluster, at its own times.
+fn simulate(
+    mut scenario: Scenario,
+    shards: &Shards,
+    wishes: &[Wish],
+    args: &BenchArgs,
+) -> Result<Performance, Failure> {
+    let clients = u64::from(args.concurrency);
+    let mut asked: BTreeMap<(ClientId, u64), u64> = BTreeMap::new();
+    let mut names = BTreeMap::new();
+    for (index, wish) in (0..).zip(wishes) {
+        let (client, turn) = (index % clients, index / clients);
+        // Clients are out of step, as in life.
+        let at_ms = SIM_BEGIN_MS + turn * SIM_EVERY_MS + client * SIM_EVERY_MS / clients;
+        let home = shards.home(wish.item());
+        let to = (1..)
+            .zip(&scenario.groups)
+            .filter(|(_, group)| Some(**group) == home);
+        let to: Vec<NodeId> = to.map(|(id, _)| NodeId(id)).collect();
+        let text = scenario.protocol.wish(*wish).unwrap_or_default();
+        let request = scenario.protocol.parse_request("request", &text)?;
+        let key = (ClientId(NAMED_CLIENTS + client), turn + 1);
+        asked.insert(key, at_ms);
+        names.insert(
+            key,
+            scenario.protocol.request_name(&request).unwrap_or_default(),
+        );
+        let (client, number) = key;
+        scenario.at_ms(
+            at_ms,
+            Act::SubmitAs {
+                to,
+                client,
+                number,
+                request,
+            },
+        );
+    }
+    let last_ms = asked.values().max().copied().unwrap_or_default();
+    scenario.until = Time::from_ms(last_ms + SIM_REST_MS);
+    let protocol = scenario.protocol;
+    let mut sim = Sim::new(&scenario).map_err(|error| Failure::Input(error.to_string()))?;
+    sim.set_level(phaselab_core::event::Level::None);
+    sim.set_check_recovery(false);
+    sim.run();
+    if let Some(broken) = sim.verdicts().iter().find(|verdict| !verdict.holds) {
+        return Err(Failure::Failed(format!("{} does not hold", broken.name)));
+    }
+    let mut ends: BTreeMap<(ClientId, u64), Told> = BTreeMap::new();
+    let mut over_ms = 0;
+    for reply in sim.replies() {
+        let key = (reply.client, reply.number);
+        let (Some(at_ms), Some(view)) = (asked.get(&key), protocol.read_reply(&reply.reply)) else {
+            continue;
+        };
+        if !view.last || view.outcome == NOT_LEADER || ends.contains_key(&key) {
+            continue;
+        }
+        let parts = protocol.reply_parts(&reply.reply);
+        let outcome = match (parts.balance, &parts.transaction) {
+            (Some(_), _) => "read",
+            (None, Some(_)) => "committed",
+            (None, None) => "aborted",
+        };
+        over_ms = reply.at.as_ms();
+        ends.insert(key, told(&names[&key], outcome, view.text, over_ms - at_ms));
+    }
+    for (key, name) in &names {
+        ends.entry(*key)
+            .or_insert_with(|| told(name, "undecided", String::new(), 0));
+    }
+    let ends: Vec<Told> = ends.into_values().collect();
+    let elapsed = Duration::from_millis(over_ms.saturating_sub(SIM_BEGIN_MS));
+    Ok(Performance::of(&ends, elapsed))
+}
+
+fn told(request: &str, outcome: &'static str, text: String, ms: u64) -> Told {
+    Told {
+        request: request.to_owned(),
+        outcome,
+        transaction: None,
+        balance: None,
+        reason: (outcome == "aborted").then_some(text),
+        node: None,
+        cluster: None,
+        asked: 1,
+        ms,
+        heard: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_read_in_thousandths() {
+        let cases = [
+            ("0", 0),
+            ("1", 1_000),
+            ("0.5", 500),
+            ("0.75", 750),
+            ("1.0", 1_000),
+            ("0.001", 1),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(permille(text), Ok(Permille(expected)), "{text}");
+        }
+        for text in ["", "1.1", "2", "-1", ".5", "0.", "0.1234", "x", "99999999"] {
+            assert!(permille(text).is_err(), "{text}");
+        }
+    }
+}
