@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Reason;
 use super::message::committed_value;
-use super::{Reply, Request, Sharded2pc, oracle, swarm};
-use crate::engine::{Env, Genesis, Never};
+use super::{Reply, Request, Sharded2pc, as_written, oracle, swarm};
+use crate::engine::{Env, Genesis, Never, RuleSet};
 use crate::environment::{Environment, Void};
 use crate::oracle::Oracle;
 use crate::protocol::{ReplyView, Simulated};
@@ -29,7 +29,10 @@ impl Simulated for Sharded2pc {
     }
 
     fn oracle(env: &Env<Self>) -> Box<dyn Oracle> {
-        Box::new(oracle::ShardedOracle::new(env))
+        match env.rules {
+            RuleSet::Hardened => Box::new(oracle::ShardedOracle::new(env)),
+            RuleSet::AsWritten => Box::new(as_written::WrittenOracle::new(env)),
+        }
     }
 
     fn check_setting(_: &Nowhere) -> Result<(), String> {
