@@ -43,6 +43,10 @@ pub trait Simulated: Protocol {
     /// # Errors
     /// Which key is wrong and what was expected.
     fn check_setting(setting: &Self::Setting) -> Result<(), String>;
+    /// The groups of so many members, where nobody says what they are.
+    fn groups(nodes: u16) -> Vec<GroupId> {
+        alloc::vec![GroupId(0); usize::from(nodes)]
+    }
     /// A scenario drawn from a seed: a safety phase in which anything in the fault model fails, then a liveness phase.
     fn swarm(seed: u64) -> Scenario;
     /// What a person calls the instance that a request is about.
@@ -141,6 +145,11 @@ impl ProtocolKind {
     /// Its tables, for stores that name theirs.
     pub fn tables(self) -> &'static [TableSpec] {
         with_protocol!(self, P => P::TABLES)
+    }
+
+    /// The groups of so many members, where nobody says what they are.
+    pub fn groups(self, nodes: u16) -> Vec<GroupId> {
+        with_protocol!(self, P => P::groups(nodes))
     }
 
     /// Its parameters' defaults, encoded.

@@ -1,6 +1,6 @@
 //! The rules of seeds/004 as they are written: unsafe, for seeing its flaws happen.
 //!
-//! Upon a transfer at the leader of the sender's cluster: a number that is not above the client's last that was done here
+//! Upon a transfer at the leader of the sender's cluster: a number that is not above the last that the client had done here
 //! gets the cached reply (S4-F14), which no other node has (S4-F15). Between clusters: the sender's item is locked, or the
 //! balance is short: FAILED, INSUFFICIENT_BALANCE. Else lock it, keep its balance, log P in a new seq, and ask the
 //! *configured* leader of the receiver's cluster to prepare, whoever leads there (S4-F1). Within the cluster: log it.

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,7 @@ use crate::environment::{Environment, Void};
 use crate::oracle::Oracle;
 use crate::protocol::{ReplyView, Simulated};
 use crate::scenario::Scenario;
+use crate::types::GroupId;
 
 /// There is no world outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,6 +39,16 @@ impl Simulated for Sharded2pc {
 
     fn check_setting(_: &Nowhere) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Clusters of three; the last has one or two more where threes do not come out even. (S4-03)
+    fn groups(nodes: u16) -> Vec<GroupId> {
+        let clusters = nodes / 3;
+        let cluster = |node: u16| match clusters {
+            0 | 1 => GroupId(0),
+            _ => GroupId((node / 3).min(clusters - 1) + 1),
+        };
+        (0..nodes).map(cluster).collect()
     }
 
     fn swarm(seed: u64) -> Scenario {
