@@ -51,6 +51,10 @@ pub trait Simulated: Protocol {
     /// # Errors
     /// Which key is wrong and what was expected.
     fn check_setting(setting: &Self::Setting) -> Result<(), String>;
+    /// The groups of so many members, where nobody says what they are.
+    fn groups(nodes: u16) -> Vec<GroupId> {
+        alloc::vec![GroupId(0); usize::from(nodes)]
+    }
     /// A scenario drawn from a seed: a safety phase in which anything in the fault model fails, then a liveness phase.
     fn swarm(seed: u64) -> Scenario;
     /// What a person calls the instance that a request is about.
@@ -188,6 +192,11 @@ impl ProtocolKind {
         with_protocol!(self, P => P::TABLES)
     }
 
+    /// The groups of so many members, where nobody says what they are.
+    pub fn groups(self, nodes: u16) -> Vec<GroupId> {
+        with_protocol!(self, P => P::groups(nodes))
+    }
+
     /// Its parameters' defaults, encoded.
     pub fn default_config(self) -> Vec<u8> {
         with_protocol!(self, P => codec::encode(&<P as Protocol>::Config::default()))
@@ -257,6 +266,8 @@ impl ProtocolKind {
     /// How a request ended, by an encoded reply.
     pub fn end(self, reply: &[u8]) -> Option<End> {
         with_protocol!(self, P => P::end(&codec::decode(reply).ok()?))
+    }
+
     /// Whether there is a world outside.
     pub fn has_world(self) -> bool {
         with_protocol!(self, P => <P as Simulated>::HAS_WORLD)

@@ -3,9 +3,9 @@
 //! The CLI, the page, the tests and the lessons read the same TOML. [`parse`] refuses unknown keys, wrong types and
 //! impossible values with the line and what was expected; past it, a [`Scenario`] is valid.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use alloc::{format, vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ pub struct Scenario {
     pub flaws: Vec<String>,
     /// How many nodes; they are numbered from 1.
     pub nodes: u16,
-    /// Groups by node, in node order; all 0 where the protocol has one group.
+    /// Groups by node, in node order; where nobody says what they are, the protocol does.
     pub groups: Vec<GroupId>,
     /// The seed of every draw.
     pub seed: u64,
@@ -87,7 +87,7 @@ impl Scenario {
             rules: RuleSet::Hardened,
             flaws: Vec::new(),
             nodes,
-            groups: vec![GroupId(0); usize::from(nodes)],
+            groups: protocol.groups(nodes),
             seed: 7,
             until: Time::from_ms(60_000),
             schedule: Schedule::default(),

@@ -41,7 +41,10 @@
 //! While a majority of each cluster runs and messages arrive in time, each has a leader that stays. It resends what is
 //! not answered; participants ask. No wait is for a lock: who meets one aborts and comes again later, at random.
 //! A client that is told nothing asks again.
+//!
+//! The document's own rules are in `as_written.rs`.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
@@ -54,6 +57,7 @@ use crate::store::{AnyTable, RecoverError, Rows, TableId, TableSpec};
 use crate::types::{ClientId, GroupId, NodeId, Round};
 use crate::view::{Glance, InstanceKind, MeterKind, NodeView, Spec, ViewScope};
 
+mod as_written;
 pub mod command;
 pub mod config;
 mod coordinate;
@@ -133,6 +137,8 @@ pub struct Sharded2pc {
     election: Option<u64>,
     /// The round that was promised when a leader was heard last, or this life began.
     calm: u64,
+    /// The node instead, under the document's rules.
+    written: Option<Box<as_written::Written>>,
 }
 
 const PROMISED: TableSpec = TableSpec {
@@ -204,6 +210,7 @@ impl Protocol for Sharded2pc {
     const TAG: u8 = 5;
     const NAME: &'static str = "sharded-2pc";
     const TABLES: &'static [TableSpec] = &TABLES;
+    const HAS_AS_WRITTEN: bool = true;
 
     fn spec() -> &'static Spec {
         &SPEC
@@ -218,7 +225,12 @@ impl Protocol for Sharded2pc {
         config.check(members)
     }
 
-    fn recover(_: &Env<Self>, rows: &Rows) -> Result<Self, RecoverError> {
+    fn recover(env: &Env<Self>, rows: &Rows) -> Result<Self, RecoverError> {
+        let none = Rows::default();
+        let (rows, written) = match env.rules {
+            RuleSet::Hardened => (rows, None),
+            RuleSet::AsWritten => (&none, Some(as_written::Written::load(env, rows)?)),
+        };
         let tables = Tables {
             promised: PROMISED,
             log: LOG,
@@ -238,10 +250,14 @@ impl Protocol for Sharded2pc {
             leaders: Map::new(),
             election: None,
             calm,
+            written: written.map(Box::new),
         })
     }
 
     fn handle(&mut self, cx: &mut Context<'_, Self>, input: Input<Self>) {
+        if let Some(written) = &mut self.written {
+            return written.handle(cx, input);
+        }
         match input {
             Input::Start => self.on_start(cx),
             Input::Message { from, message } => self.on_message(cx, from, &message),
@@ -261,6 +277,9 @@ impl Protocol for Sharded2pc {
     }
 
     fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn AnyTable)) {
+        if let Some(written) = &mut self.written {
+            return written.tables(visit);
+        }
         self.paxos.tables(visit);
         self.machine.tables(visit);
     }
@@ -294,11 +313,17 @@ impl Protocol for Sharded2pc {
     }
 
     fn glance(&self) -> Glance {
-        view::glance(self)
+        match &self.written {
+            Some(written) => as_written::glance(written),
+            None => view::glance(self),
+        }
     }
 
     fn view(&self, env: &Env<Self>, scope: ViewScope) -> NodeView {
-        view::view(self, env, scope)
+        match &self.written {
+            Some(written) => as_written::view(written, env, scope),
+            None => view::view(self, env, scope),
+        }
     }
 
     fn invariants(&self, env: &Env<Self>) {

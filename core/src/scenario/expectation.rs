@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::Scenario;
-use crate::types::NodeId;
+use crate::types::{ClientId, NodeId};
 
 /// What should come of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,14 @@ pub struct Expectation {
     pub invariant: Option<String>,
     /// Whether it holds.
     pub holds: Option<bool>,
+    /// This field of the node's view, or of the instance's if one is named, stands there at the end.
+    pub field: Option<String>,
+    /// Its text.
+    pub is: Option<String>,
+    /// A client is told this, in one word.
+    pub reply: Option<String>,
+    /// This client; absent means any.
+    pub client: Option<ClientId>,
     /// Only under these rules.
     pub rules: Option<InForce>,
 }
@@ -75,17 +83,32 @@ impl Expectation {
                 crate::narrate::EVENT_NAMES.join(", ")
             ));
         }
-        match (&self.phase, &self.event, &self.invariant) {
-            (Some(_), None, None) if self.instance.is_some() => Ok(()),
-            (Some(_), None, None) => {
-                Err("expect: a phase needs the instance that is meant".to_string())
-            }
-            (None, Some(_), None) => Ok(()),
-            (None, None, Some(_)) if self.holds.is_some() => Ok(()),
-            (None, None, Some(_)) => {
-                Err("expect: an invariant needs holds = true or false".to_string())
-            }
-            _ => Err("expect: expected exactly one of phase, event and invariant".to_string()),
+        let kinds = [
+            &self.phase,
+            &self.event,
+            &self.invariant,
+            &self.field,
+            &self.reply,
+        ];
+        if kinds.iter().filter(|kind| kind.is_some()).count() != 1 {
+            return Err(
+                "expect: expected exactly one of phase, event, invariant, field and reply"
+                    .to_string(),
+            );
         }
+        let missing = if self.phase.is_some() && self.instance.is_none() {
+            Some("a phase needs the instance that is meant")
+        } else if self.invariant.is_some() && self.holds.is_none() {
+            Some("an invariant needs holds = true or false")
+        } else if self.field.is_some() != self.is.is_some() {
+            Some("a field needs its text, and a text its field: field = \"leads\", is = \"yes\"")
+        } else if self.client.is_some() && self.reply.is_none() {
+            Some("a client needs the reply that is meant")
+        } else if self.reply.is_some() && self.instance.is_some() {
+            Some("a reply is not of an instance")
+        } else {
+            None
+        };
+        missing.map_or(Ok(()), |what| Err(format!("expect: {what}")))
     }
 }

@@ -235,6 +235,9 @@ fn parse_as<P: Simulated>(
     if let Some(setting) = parsed.chain {
         scenario.environment = encode(&setting);
     }
+    if !parsed.group.is_empty() {
+        scenario.groups.fill(GroupId(0));
+    }
     for group in parsed.group {
         for node in group.nodes {
             let slot = usize::from(node.0)

@@ -302,6 +302,12 @@ impl Sim {
             let verdict = verdicts.find(|verdict| verdict.name == name);
             return verdict.is_some_and(|verdict| Some(verdict.holds) == entry.holds);
         }
+        if let Some(word) = &entry.reply {
+            return self.is_told(entry, word);
+        }
+        if let (Some(name), Some(text)) = (&entry.field, &entry.is) {
+            return self.is_shown(entry, name, text);
+        }
         let instance = entry.instance.as_ref().and_then(|name| {
             let known = views
                 .iter()
@@ -355,6 +361,53 @@ impl Sim {
     }
 }
 
+impl Sim {
+    /// Whether clients were told a word as often as expected.
+    fn is_told(&self, entry: &Expectation, word: &str) -> bool {
+        let protocol = self.scenario().protocol;
+        let meant = self.replies().iter().filter(|reply| {
+            let in_time = entry.within_ms.is_none_or(|ms| reply.at.as_ms() <= ms);
+            let by_whom = entry.node.is_none_or(|node| node == reply.node);
+            let to_whom = entry.client.is_none_or(|client| client == reply.client);
+            in_time && by_whom && to_whom
+        });
+        let words = meant.filter_map(|reply| protocol.read_reply(&reply.reply));
+        let told = words.filter(|view| view.outcome == word).count() as u64;
+        match (entry.never, entry.count) {
+            (true, _) => told == 0,
+            (false, Some(count)) => told == count,
+            (false, None) => told > 0,
+        }
+    }
+
+    /// Whether a field stands in the views that are meant, at the end.
+    fn is_shown(&self, entry: &Expectation, name: &str, text: &str) -> bool {
+        let ids = self.scenario().ids().filter(|id| match entry.node {
+            Some(node) => node == *id,
+            None => self.is_alive(*id),
+        });
+        let mut shown = ids.map(|id| {
+            let view = self.view(id, ViewScope::Full);
+            let fields = match &entry.instance {
+                None => view.fields,
+                Some(instance) => {
+                    let mut instances = view.instances.into_iter();
+                    let known = instances.find(|known| known.name == *instance);
+                    known.map(|known| known.fields).unwrap_or_default()
+                }
+            };
+            let is_meant = |field: &crate::view::Field| field.name == name && field.text == text;
+            let times = fields.iter().filter(|field| is_meant(field)).count() as u64;
+            entry.count.map_or(times > 0, |count| times == count)
+        });
+        if entry.never {
+            !shown.any(|yes| yes)
+        } else {
+            shown.all(|yes| yes)
+        }
+    }
+}
+
 /// An expectation in words.
 fn describe(entry: &Expectation) -> String {
     if let (Some(invariant), Some(holds)) = (&entry.invariant, entry.holds) {
@@ -364,23 +417,49 @@ fn describe(entry: &Expectation) -> String {
         || "every node".to_string(),
         |node| format!("node {}", node.0),
     );
+    if let Some(word) = &entry.reply {
+        let whom = entry.client.map_or_else(
+            || "a client".to_string(),
+            |client| format!("client {}", client.0),
+        );
+        let by = entry
+            .node
+            .map_or_else(String::new, |node| format!(" by node {}", node.0));
+        let verb = if entry.never { "is never" } else { "is" };
+        let (times, within) = (times(entry), within(entry));
+        return format!("{whom} {verb} told {word}{by}{times}{within}");
+    }
+    if let (Some(name), Some(text)) = (&entry.field, &entry.is) {
+        let at = entry
+            .instance
+            .as_ref()
+            .map_or_else(String::new, |name| format!(" at {name}"));
+        let verb = if entry.never { "never shows" } else { "shows" };
+        return format!("{who} {verb}{at} {name} \"{text}\"{}", times(entry));
+    }
     let about = entry
         .instance
         .as_ref()
         .map_or_else(String::new, |name| format!(" of {name}"));
     let verb = if entry.never { "never " } else { "" };
-    let times = entry.count.map_or_else(String::new, |count| match count {
-        1 => String::from(" once"),
-        count => format!(" {count} times"),
-    });
-    let within = entry
-        .within_ms
-        .map_or_else(String::new, |ms| format!(" within {ms} ms"));
+    let (times, within) = (times(entry), within(entry));
     match (&entry.phase, &entry.event) {
         (Some(phase), _) => format!("{who} {verb}reaches {phase}{about}{within}"),
         (None, Some(event)) => format!("{who} {verb}shows {event}{about}{times}{within}"),
         (None, None) => "nothing".to_string(),
     }
+}
+
+fn times(entry: &Expectation) -> String {
+    entry.count.map_or_else(String::new, |count| match count {
+        1 => String::from(" once"),
+        count => format!(" {count} times"),
+    })
+}
+
+fn within(entry: &Expectation) -> String {
+    let within = entry.within_ms;
+    within.map_or_else(String::new, |ms| format!(" within {ms} ms"))
 }
 
 /// Counts what expectations ask for; silent when they ask for nothing that events tell.
@@ -393,8 +472,10 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(scenario: &Scenario) -> Watch {
-        let tells =
-            |entry: &Expectation| entry.event.is_some() || entry.never || entry.within_ms.is_some();
+        let tells = |entry: &Expectation| {
+            let is_of_phases = entry.phase.is_some() && (entry.never || entry.within_ms.is_some());
+            entry.event.is_some() || is_of_phases
+        };
         Watch {
             active: scenario.expectations.iter().any(tells),
             events: Map::new(),

@@ -7,7 +7,7 @@ use phaselab_core::crypto::Crypto;
 use phaselab_core::engine::RuleSet;
 use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::scenario::{self, Act, Expectation, Scenario};
-use phaselab_core::types::{GroupId, Time};
+use phaselab_core::types::{NodeId, Time};
 
 use crate::failure::{Failure, read_text};
 use crate::genesis;
@@ -75,9 +75,9 @@ impl Choice {
     }
 
     fn change(&self, mut scenario: Scenario) -> Result<Scenario, Failure> {
-        if let Some(nodes) = self.nodes {
+        if let Some(nodes) = self.nodes.filter(|nodes| *nodes != scenario.nodes) {
             scenario.nodes = nodes;
-            scenario.groups.resize(usize::from(nodes), GroupId(0));
+            scenario.groups = scenario.protocol.groups(nodes);
         }
         if let Some(rules) = self.rules {
             scenario.rules = rules;
@@ -207,11 +207,24 @@ fn workload(protocol: ProtocolKind, nodes: u16) -> Result<Scenario, Failure> {
             request,
         },
     );
-    scenario.expectations.push(Expectation {
-        instance,
-        phase: Some(sample.end.to_owned()),
-        ..Expectation::default()
-    });
+    let first = scenario.groups.first().copied();
+    let others = scenario.groups.iter().any(|group| Some(*group) != first);
+    let members = scenario.ids().zip(&scenario.groups);
+    let of_first = members.filter(|(_, group)| Some(**group) == first);
+    // Where there are several groups, the request is one of the first.
+    let nodes: Vec<Option<NodeId>> = if others {
+        of_first.map(|(id, _)| Some(id)).collect()
+    } else {
+        vec![None]
+    };
+    for node in nodes {
+        scenario.expectations.push(Expectation {
+            node,
+            instance: instance.clone(),
+            phase: Some(sample.end.to_owned()),
+            ..Expectation::default()
+        });
+    }
     Ok(scenario)
 }
 

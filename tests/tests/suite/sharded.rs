@@ -176,9 +176,9 @@ fn the_reference_transfer_takes_less_than_twenty_milliseconds() {
     assert_eq!(
         log,
         [
-            "Allocated NEW seq 2",
-            "REUSING seq 2 in slot 3",
-            "Allocated NEW seq 4"
+            "Allocated NEW seq=2",
+            "REUSING seq=2 in slot 3",
+            "Allocated NEW seq=4"
         ]
     );
 }

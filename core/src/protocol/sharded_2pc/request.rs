@@ -83,7 +83,7 @@ impl Request {
         }
     }
 
-    fn is_sound(&self, place: &Place<'_>) -> bool {
+    pub(super) fn is_sound(&self, place: &Place<'_>) -> bool {
         let is_known = |item| place.owner(item).is_some();
         match self {
             Request::Transfer {

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::command::Reason;
 use super::config::Clusters;
 use super::message::committed_value;
-use super::{Reply, Request, Sharded2pc, ShardedConfig, oracle, swarm};
+use super::{Reply, Request, Sharded2pc, ShardedConfig, as_written, oracle, swarm};
 use crate::crypto::Member;
-use crate::engine::{Env, Genesis, Never};
+use crate::engine::{Env, Genesis, Never, RuleSet};
 use crate::environment::{Environment, Void};
 use crate::explore::cluster::Bounds;
 use crate::history::{Call, End};
@@ -20,6 +20,7 @@ use crate::oracle::Oracle;
 use crate::protocol::{ReplyView, Simulated};
 use crate::scenario::Scenario;
 use crate::shards::{Item, ReplyParts, Shards, Wish};
+use crate::types::GroupId;
 
 /// There is no world outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -47,11 +48,24 @@ impl Simulated for Sharded2pc {
     }
 
     fn oracle(env: &Env<Self>) -> Box<dyn Oracle> {
-        Box::new(oracle::ShardedOracle::new(env))
+        match env.rules {
+            RuleSet::Hardened => Box::new(oracle::ShardedOracle::new(env)),
+            RuleSet::AsWritten => Box::new(as_written::WrittenOracle::new(env)),
+        }
     }
 
     fn check_setting(_: &Nowhere) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Clusters of three; the last has one or two more where threes do not come out even. (S4-03)
+    fn groups(nodes: u16) -> Vec<GroupId> {
+        let clusters = nodes / 3;
+        let cluster = |node: u16| match clusters {
+            0 | 1 => GroupId(0),
+            _ => GroupId((node / 3).min(clusters - 1) + 1),
+        };
+        (0..nodes).map(cluster).collect()
     }
 
     fn swarm(seed: u64) -> Scenario {

@@ -102,7 +102,7 @@ fn transfers(state: &Sharded2pc, place: &Place<'_>, in_full: bool) -> Vec<Instan
     shown
 }
 
-fn transfer_view(id: TxnId, phase: u8, is_committed: bool) -> InstanceView {
+pub(super) fn transfer_view(id: TxnId, phase: u8, is_committed: bool) -> InstanceView {
     InstanceView {
         id: id.instance(),
         name: transaction_name(id),
@@ -118,7 +118,7 @@ fn transfer_view(id: TxnId, phase: u8, is_committed: bool) -> InstanceView {
     }
 }
 
-fn choice(id: TxnId, part: Part) -> Choice {
+pub(super) fn choice(id: TxnId, part: Part) -> Choice {
     let (amount, detail) = match part {
         Part::Debit { item, amount } => (amount, format!("{amount} from {item}")),
         Part::Credit { item, amount } => (amount, format!("{amount} to {item}")),
@@ -256,8 +256,8 @@ fn slot_fields(slot: Slot, entry: &LogEntry<Command>) -> Vec<Field> {
         fields.push(Field::new("Phase", command.marker()));
         // S4-43
         fields.push(match command.seq() {
-            Some(seq) => Field::new("log", format!("REUSING seq {seq} in slot {slot}")),
-            None => Field::new("log", format!("Allocated NEW seq {slot}")),
+            Some(seq) => Field::new("log", format!("REUSING seq={seq} in slot {slot}")),
+            None => Field::new("log", format!("Allocated NEW seq={slot}")),
         });
     }
     fields
