@@ -136,7 +136,7 @@ impl Session {
                 .filter(|(by, _)| *by == id)
                 .map(|(_, value)| *value)
                 .collect(),
-            picture: NodePicture::from(&sim.view(id, scope)),
+            picture: NodePicture::of(sim.spec(), sim.view(id, scope)),
             ribbon,
             marks: self.history.marks(id.0, focus),
         }
