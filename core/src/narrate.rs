@@ -136,7 +136,7 @@ pub fn sentence(spec: &Spec, node: NodeId, event: &Event, letter: Option<&str>) 
         EventKind::Signed => format!("{who} signs {value}, once."),
         // Without a threshold there is no proof, but somebody's word or count.
         EventKind::Decided if event.need == 0 => {
-            format!("{who} saw enough proposals for {value} and commits it.")
+            format!("{who} saw enough {} for {value} and commits it.", of(0))
         }
         EventKind::Decided => format!("{who} counts {}, commits.", count(of(1))),
         EventKind::Withdrew => {

@@ -6,10 +6,11 @@ use super::command::{Command, Item, Part, TxnId};
 use super::config::Place;
 use super::machine::{Applied, Snapshot, TxnPhase};
 use super::message::{committed_value, round, slot_id};
-use super::{Cx, Leading, Message, Reply, Sharded2pc, Timer, phase};
+use super::{ACCEPTANCES_METER, Cx, Leading, Message, Reply, Sharded2pc, Timer, phase};
 use crate::engine::To;
 use crate::event::{Event, EventKind, Level, Record, RecordKind};
 use crate::paxos::{self, Group, Out, Slot, Whom};
+use crate::quorum::Quorum;
 use crate::types::{Duration, InstanceId, NodeId, Round};
 
 /// How often the election timeout doubles.
@@ -54,12 +55,7 @@ impl Sharded2pc {
         let place = Place::of(cx.env());
         let entries = self.paxos.entries();
         for (slot, entry) in entries.take_while(|(slot, _)| *slot <= self.machine.applied()) {
-            cx.record(Record {
-                kind: RecordKind::Decided,
-                instance: slot_id(place.cluster, slot),
-                value: Some(Command::hash(entry.req.as_ref())),
-                round: round(entry.ballot),
-            });
+            self.record_chosen(cx, slot_id(place.cluster, slot), entry);
         }
         self.tell_outcomes(cx);
     }
@@ -81,7 +77,11 @@ impl Sharded2pc {
         from: NodeId,
         message: &paxos::Message<Command>,
     ) {
+        let votes = self.votes_before(from, message);
         self.with_log(cx, |paxos, group| ((), paxos.receive(group, from, message)));
+        if let Some((seq, before)) = votes {
+            self.tell_vote(cx, from, seq, before + 1);
+        }
         if let paxos::Message::AcceptRequest { ballot, seq, req } = message
             && self
                 .paxos
@@ -96,6 +96,43 @@ impl Sharded2pc {
                     .value(Some(Command::hash(req.as_ref())))
                     .peer(from)
                     .count(seq, 0, 0)
+            });
+        }
+    }
+
+    /// Of an acceptance that is news to this leader: of which slot, and how many it knew of before.
+    fn votes_before(
+        &self,
+        from: NodeId,
+        message: &paxos::Message<Command>,
+    ) -> Option<(Slot, usize)> {
+        let paxos::Message::AcceptedReply { ballot, seq } = message else {
+            return None;
+        };
+        let is_own = self.paxos.leads() && self.paxos.leader() == Some(*ballot);
+        let known = self.paxos.acceptances(*seq).filter(|_| is_own)?;
+        (!self.paxos.has_accepted(*seq, from)).then_some((*seq, known))
+    }
+
+    /// Tells observers of an acceptance, and whether the entry is chosen with it.
+    fn tell_vote(&self, cx: Cx<'_, '_>, from: NodeId, seq: Slot, have: usize) {
+        let place = Place::of(cx.env());
+        let total = cx.env().keyring.group(place.cluster).count();
+        let need = Quorum::crash_majority(total as u16).need();
+        let Some(entry) = self.paxos.entry(seq) else {
+            return;
+        };
+        let of = |kind| {
+            Event::new(kind, Some(slot_id(place.cluster, seq)), round(entry.ballot))
+                .value(Some(Command::hash(entry.req.as_ref())))
+                .count(have as u64, need as u64, total as u64)
+        };
+        cx.emit(Level::Protocol, || {
+            of(EventKind::VoteCounted(ACCEPTANCES_METER)).peer(from)
+        });
+        if entry.chosen {
+            cx.emit(Level::Protocol, || {
+                of(EventKind::QuorumReached(ACCEPTANCES_METER))
             });
         }
     }
@@ -264,14 +301,9 @@ impl Sharded2pc {
         let command = entry.req.as_ref();
         let items = command.map_or_else(Vec::new, |command| self.items_of(command));
         let applied = self.machine.apply(&place, slot, command);
-        let (instance, value) = (slot_id(place.cluster, slot), Command::hash(command));
+        let instance = slot_id(place.cluster, slot);
         let round = round(entry.ballot);
-        cx.record(Record {
-            kind: RecordKind::Decided,
-            instance,
-            value: Some(value),
-            round,
-        });
+        self.record_chosen(cx, instance, entry);
         cx.record(Record {
             kind: RecordKind::Completed,
             instance,
@@ -343,6 +375,31 @@ impl Sharded2pc {
         if self.leading.as_ref().is_some_and(|leading| leading.resumed) {
             self.react(cx, id, applied);
         }
+    }
+
+    /// States that a slot's entry is chosen: whoever leads under its ballot counted so, others were told.
+    fn record_chosen(
+        &self,
+        cx: Cx<'_, '_>,
+        instance: InstanceId,
+        entry: &paxos::LogEntry<Command>,
+    ) {
+        let (value, round) = (Command::hash(entry.req.as_ref()), round(entry.ballot));
+        cx.record(Record {
+            kind: RecordKind::Decided,
+            instance,
+            value: Some(value),
+            round,
+        });
+        let has_counted = self.paxos.leads() && self.paxos.leader() == Some(entry.ballot);
+        let kind = if has_counted {
+            EventKind::Decided
+        } else {
+            EventKind::FastForwarded
+        };
+        cx.emit(Level::Decisions, || {
+            Event::new(kind, Some(instance), round).value(Some(value))
+        });
     }
 
     /// The items that an entry may change here.
