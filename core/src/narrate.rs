@@ -92,6 +92,11 @@ pub fn is_told(kind: EventKind) -> bool {
     )
 }
 
+/// The same of an event: that an entry of a log is chosen is not worth telling beside what it comes to.
+pub fn is_worth_telling(spec: &Spec, event: &Event) -> bool {
+    is_told(event.kind) && !(spec.has_nested() && grouped::is_end_of_entry(event))
+}
+
 /// What happened, as a sentence. `letter` is the value's letter, where it has one.
 pub fn sentence(spec: &Spec, node: NodeId, event: &Event, letter: Option<&str>) -> String {
     if let Some(sentence) = grouped::sentence(spec, node, event) {
@@ -244,7 +249,7 @@ pub(crate) fn because(
     from: Option<NodeId>,
 ) -> String {
     let (who, value, round) = (node.0, value_text(event, letter), event.round.0);
-    if spec.has_nested() && voters.is_empty() {
+    if spec.has_nested() && (voters.is_empty() || event.kind == EventKind::FastForwarded) {
         return grouped::because(node, event, name, from);
     }
     let by = from.map_or_else(|| String::from("itself"), |from| format!("node {}", from.0));

@@ -38,6 +38,10 @@ pub(super) fn sentence(spec: &Spec, node: NodeId, event: &Event) -> Option<Strin
             format!("Node {who} applies P with yes: its part is held, and nothing has moved.")
         }
         EventKind::Deferred => format!("Node {who} applies P with no: nothing is held."),
+        EventKind::Decided if event.total > 0 => {
+            format!("Node {who} counted enough acceptances: an entry of its log is chosen.")
+        }
+        EventKind::FastForwarded => format!("Node {who} hears that an entry of its log is chosen."),
         EventKind::Decided => format!("Node {who} commits the {whole}: the money has moved here."),
         EventKind::Abandoned => format!("Node {who} aborts the {whole}: nothing moves here."),
         EventKind::Recovered => format!("Node {who} comes back with what its store holds."),
@@ -45,9 +49,22 @@ pub(super) fn sentence(spec: &Spec, node: NodeId, event: &Event) -> Option<Strin
     })
 }
 
+/// Whether an event tells that an entry of a log is chosen.
+pub(super) fn is_end_of_entry(event: &Event) -> bool {
+    match event.kind {
+        EventKind::FastForwarded => true,
+        EventKind::Decided => event.total > 0,
+        _ => false,
+    }
+}
+
 /// Why an instance ended: upon whose word its entry was known to be chosen.
 pub(super) fn because(node: NodeId, event: &Event, name: &str, from: Option<NodeId>) -> String {
     let who = node.0;
+    if event.total > 0 {
+        let by = from.map_or(who, |from| from.0);
+        return format!("Node {who} holds {name} for chosen because node {by} counted a majority.");
+    }
     let verb = match event.kind {
         EventKind::Abandoned => "aborted",
         _ => "committed",

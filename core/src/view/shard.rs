@@ -66,6 +66,10 @@ pub struct SlotView {
     pub seq: Option<u64>,
     /// The transfer that it is about.
     pub transfer: Option<InstanceId>,
+    /// Whether that is decided in this group, where the entry says so.
+    pub decides: Option<bool>,
+    /// The group on the other side, where the entry says so.
+    pub other: Option<u16>,
     /// The entry in a few words.
     pub text: String,
 }

@@ -357,7 +357,10 @@ impl Sharded2pc {
                         TxnPhase::Committed | TxnPhase::Aborted(_) => None,
                     };
                     if let Some(vote) = vote {
-                        cx.emit(Level::Protocol, || Event::new(vote, Some(instance), round));
+                        let value = (vote == EventKind::Locked).then(|| committed_value(id));
+                        cx.emit(Level::Protocol, || {
+                            Event::new(vote, Some(instance), round).value(value)
+                        });
                     }
                 }
             }
@@ -385,6 +388,8 @@ impl Sharded2pc {
         entry: &paxos::LogEntry<Command>,
     ) {
         let (value, round) = (Command::hash(entry.req.as_ref()), round(entry.ballot));
+        let cluster = Place::of(cx.env()).cluster;
+        let members = cx.env().keyring.group(cluster).count() as u64;
         cx.record(Record {
             kind: RecordKind::Decided,
             instance,
@@ -398,7 +403,10 @@ impl Sharded2pc {
             EventKind::FastForwarded
         };
         cx.emit(Level::Decisions, || {
-            Event::new(kind, Some(instance), round).value(Some(value))
+            // Out of a group: that tells a slot's end from a transfer's.
+            Event::new(kind, Some(instance), round)
+                .value(Some(value))
+                .count(0, 0, members)
         });
     }
 

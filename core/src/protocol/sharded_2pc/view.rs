@@ -54,12 +54,10 @@ pub(super) fn view(state: &Sharded2pc, env: &Env<Sharded2pc>, scope: ViewScope) 
         ViewScope::Summary | ViewScope::Full => true,
     };
     let place = Place::of(env);
-    let mut instances = transfers(state, env, &place, in_full);
-    let known = instances.len();
-    instances.retain(|instance| wanted(instance.id));
+    let mut instances = transfers(state, env, &place, in_full, wanted);
     // There are many slots: those that nobody asks for are not looked at.
-    let is_transfer = matches!(scope, ViewScope::Instance(_)) && known > 0 && !instances.is_empty();
-    let slots = state.paxos.entries().filter(|_| !is_transfer);
+    let is_found = matches!(scope, ViewScope::Instance(_)) && !instances.is_empty();
+    let slots = state.paxos.entries().filter(|_| !is_found);
     let slots = slots.filter(|(slot, _)| wanted(slot_id(place.cluster, *slot)));
     instances.extend(slots.map(|(slot, entry)| slot_view(state, env, &place, slot, entry)));
     NodeView {
@@ -79,15 +77,21 @@ fn transfers(
     env: &Env<Sharded2pc>,
     place: &Place<'_>,
     in_full: bool,
+    wanted: impl Fn(InstanceId) -> bool,
 ) -> Vec<InstanceView> {
     let mut shown: Vec<InstanceView> = Vec::new();
-    for (id, txn) in state.machine.transactions() {
+    let rows = state.machine.transactions();
+    for (id, txn) in rows.filter(|(id, _)| wanted(id.instance())) {
         let is_committed = txn.phase == TxnPhase::Committed;
         let mut view = transfer_view(id, phase_of(txn), is_committed);
         if in_full {
             view.meters = last_acceptances(state, env, place, id);
             view.fields = transfer_fields(state, id, txn);
-            view.choices = txn.part.map(|part| choice(id, part)).into_iter().collect();
+            // On the table is what was voted for.
+            let is_voted_for =
+                matches!(txn.phase, TxnPhase::Prepared(Ok(())) | TxnPhase::Committed);
+            let part = txn.part.filter(|_| is_voted_for);
+            view.choices = part.map(|part| choice(id, part)).into_iter().collect();
         }
         shown.push(view);
     }
@@ -98,7 +102,9 @@ fn transfers(
             number: known.number,
             attempt: known.attempt,
         };
-        if let (Some(outcome), None) = (known.outcome, state.machine.transaction(id)) {
+        if let (Some(outcome), None) = (known.outcome, state.machine.transaction(id))
+            && wanted(id.instance())
+        {
             let end = if outcome.is_ok() {
                 phase::COMMITTED
             } else {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::ordered::Set;
 use crate::paxos::{Ballot, LogEntry, Slot};
 use crate::protocol::sharded_2pc::Sharded2pc;
-use crate::protocol::sharded_2pc::command::{Command, Item, Part, TxnId};
+use crate::protocol::sharded_2pc::command::{Command, Item, Part, Side, TxnId};
 use crate::protocol::sharded_2pc::config::Place;
 use crate::protocol::sharded_2pc::machine::{Txn, TxnPhase};
 use crate::protocol::sharded_2pc::message::transaction_name;
@@ -56,6 +56,11 @@ fn ballot(of: Ballot) -> BallotView {
 
 fn slot_view(state: &Sharded2pc, slot: Slot, entry: &LogEntry<Command>) -> SlotView {
     let command = entry.req.as_ref();
+    let side = command.and_then(|command| match command {
+        Command::Prepare { side, .. } | Command::Abort { side, .. } => Some(*side),
+        Command::Transfer { .. } | Command::Commit { .. } | Command::Acked { .. } => None,
+    });
+    let is_within = matches!(command, Some(Command::Transfer { .. }));
     SlotView {
         slot,
         ballot: ballot(entry.ballot),
@@ -74,6 +79,8 @@ fn slot_view(state: &Sharded2pc, slot: Slot, entry: &LogEntry<Command>) -> SlotV
         },
         seq: command.and_then(Command::seq),
         transfer: command.map(|command| command.id().instance()),
+        decides: side.map(Side::coordinates).or(is_within.then_some(true)),
+        other: side.map(|side| side.other().0),
         text: super::words(command),
     }
 }
