@@ -34,7 +34,7 @@ pub struct Event {
     pub value: Option<Hash32>,
     /// With which other node.
     pub peer: Option<NodeId>,
-    /// A count or weight that was reached; 0 where there is none.
+    /// A count or weight that was reached; of an entry of a log, its place; 0 where there is none.
     pub have: u64,
     /// What was needed; 0 where there is none.
     pub need: u64,
@@ -127,6 +127,8 @@ pub enum EventKind {
     Healed,
     /// Another fault was injected.
     FaultInjected,
+    /// This node came to lead its group.
+    Elected,
 }
 
 impl EventKind {

@@ -12,11 +12,13 @@ use crate::sim::log::Told;
 use crate::types::{NodeId, Round, Time};
 use crate::view::{Meter, Spec};
 
+mod grouped;
+
 /// The longest sentence, in characters.
 pub const SENTENCE_CHARS_MAX: usize = 90;
 
 /// Names of event kinds, as expectations and captions use them.
-pub const EVENT_NAMES: [&str; 24] = [
+pub const EVENT_NAMES: [&str; 25] = [
     "phase",
     "round",
     "proposed",
@@ -41,6 +43,7 @@ pub const EVENT_NAMES: [&str; 24] = [
     "partitioned",
     "healed",
     "fault",
+    "elected",
 ];
 
 /// The name of an event's kind.
@@ -70,6 +73,7 @@ pub fn event_name(kind: EventKind) -> &'static str {
         EventKind::Partitioned => 21,
         EventKind::Healed => 22,
         EventKind::FaultInjected => 23,
+        EventKind::Elected => 24,
     };
     EVENT_NAMES[index]
 }
@@ -88,8 +92,16 @@ pub fn is_told(kind: EventKind) -> bool {
     )
 }
 
+/// The same of an event: that an entry of a log is chosen is not worth telling beside what it comes to.
+pub fn is_worth_telling(spec: &Spec, event: &Event) -> bool {
+    is_told(event.kind) && !(spec.has_nested() && grouped::is_end_of_entry(event))
+}
+
 /// What happened, as a sentence. `letter` is the value's letter, where it has one.
 pub fn sentence(spec: &Spec, node: NodeId, event: &Event, letter: Option<&str>) -> String {
+    if let Some(sentence) = grouped::sentence(spec, node, event) {
+        return sentence;
+    }
     let who = format!("Node {}", node.0);
     let value = value_text(event, letter);
     let round = event.round.0;
@@ -177,6 +189,7 @@ pub fn sentence(spec: &Spec, node: NodeId, event: &Event, letter: Option<&str>) 
             String::from("Fault: messages are interfered with.")
         }
         EventKind::FaultInjected => format!("Fault: node {} or its links misbehave.", node.0),
+        EventKind::Elected => format!("{who} comes to lead in round {round}."),
     }
 }
 
@@ -236,6 +249,9 @@ pub(crate) fn because(
     from: Option<NodeId>,
 ) -> String {
     let (who, value, round) = (node.0, value_text(event, letter), event.round.0);
+    if spec.has_nested() && (voters.is_empty() || event.kind == EventKind::FastForwarded) {
+        return grouped::because(node, event, name, from);
+    }
     let by = from.map_or_else(|| String::from("itself"), |from| format!("node {}", from.0));
     let unnamed = match event.have.saturating_sub(voters.len() as u64) {
         0 => String::new(),

@@ -9,6 +9,13 @@ use serde::Serialize;
 
 use crate::types::{Hash32, InstanceId, NodeId, Round};
 
+mod shard;
+
+pub use shard::{
+    ACCOUNTS_MAX, AccountView, BallotView, HoldView, SLOTS_MAX, ShardView, SideView, SlotMarker,
+    SlotStanding, SlotView,
+};
+
 /// A protocol's shape, for drawing and for asserting transitions.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Spec {
@@ -31,6 +38,17 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Whether instances of a kind are parts of others.
+    pub fn is_nested(&self, kind: u8) -> bool {
+        let kind = self.instances.get(usize::from(kind));
+        kind.is_some_and(|kind| kind.parent.is_some())
+    }
+
+    /// Whether instances have parts that are instances too.
+    pub fn has_nested(&self) -> bool {
+        self.instances.iter().any(|kind| kind.parent.is_some())
+    }
+
     /// Whether a node may go from one phase to another.
     pub fn is_legal(&self, from: u8, to: u8) -> bool {
         self.transitions.contains(&(from, to))
@@ -132,6 +150,9 @@ pub struct NodeView {
     pub instances: Vec<InstanceView>,
     /// Facts about the node as a whole.
     pub fields: Vec<Field>,
+    /// What it keeps for its group, where the protocol has groups; absent from summaries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardView>,
 }
 
 /// One instance at one node.

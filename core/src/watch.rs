@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, EventKind};
 use crate::types::{Hash32, InstanceId, NodeId, Round};
-use crate::view::{self, NodeView, SegmentVote};
+use crate::view::{self, NodeView, SegmentVote, ShardView, Spec};
 
 /// One message to observers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,9 +110,23 @@ pub struct NodePicture {
     pub instances: Vec<InstancePicture>,
     /// Facts about the node as a whole.
     pub fields: Vec<FieldText>,
+    /// What it keeps for its group, where the protocol has groups.
+    pub shard: Option<ShardView>,
 }
 
 impl NodePicture {
+    /// Of a view, without the instances that are parts of others: there are many, and what a picture shows of them is in
+    /// the shard.
+    pub fn of(spec: &Spec, mut view: NodeView) -> NodePicture {
+        view.instances
+            .retain(|instance| !spec.is_nested(instance.kind));
+        NodePicture {
+            instances: view.instances.iter().map(instance).collect(),
+            fields: fields(&view.fields),
+            shard: view.shard,
+        }
+    }
+
     /// One of its instances.
     pub fn instance(&self, id: InstanceId) -> Option<&InstancePicture> {
         self.instances.iter().find(|instance| instance.id == id)
@@ -217,15 +231,6 @@ pub struct FieldText {
     pub name: String,
     /// The value.
     pub text: String,
-}
-
-impl From<&NodeView> for NodePicture {
-    fn from(view: &NodeView) -> Self {
-        NodePicture {
-            instances: view.instances.iter().map(instance).collect(),
-            fields: fields(&view.fields),
-        }
-    }
 }
 
 fn instance(view: &view::InstanceView) -> InstancePicture {

@@ -35,7 +35,7 @@ impl Announcer {
         let log = session.sim().log();
         let fresh = log
             .iter_from(self.said)
-            .filter(|entry| narrate::is_told(entry.event.kind))
+            .filter(|entry| narrate::is_worth_telling(session.sim().spec(), &entry.event))
             .count();
         (self.said, self.at_ms) = (told, Some(now_ms));
         if fresh > 0 {

@@ -3,6 +3,7 @@
 use phaselab_core::event::{Event, EventKind};
 use phaselab_core::ordered::Map;
 use phaselab_core::types::{Hash32, InstanceId};
+use phaselab_core::view::Spec;
 
 use crate::few::FewMap;
 
@@ -59,6 +60,8 @@ pub enum Glyph {
     Restart,
     /// Put a step off.
     Defer,
+    /// Came to lead.
+    Crown,
 }
 
 impl Glyph {
@@ -76,6 +79,7 @@ impl Glyph {
             EventKind::Crashed => Glyph::Crash,
             EventKind::Restarted | EventKind::Recovered => Glyph::Restart,
             EventKind::Deferred => Glyph::Defer,
+            EventKind::Elected => Glyph::Crown,
             _ => return None,
         })
     }
@@ -99,6 +103,7 @@ impl Glyph {
             Glyph::Crash => "⊘",
             Glyph::Restart => "↻",
             Glyph::Defer => "…",
+            Glyph::Crown => "♛",
         }
     }
 }
@@ -134,6 +139,8 @@ struct Lane {
 /// The past of every node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
+    /// The protocol's shape; without it nothing is a part of something else.
+    spec: Option<&'static Spec>,
     lanes: FewMap<u16, Lane>,
     topics: Vec<InstanceId>,
     /// The event with which each topic began.
@@ -142,6 +149,34 @@ pub struct History {
 }
 
 impl History {
+    /// The past of a protocol's nodes, before it begins.
+    pub fn of(spec: &'static Spec) -> History {
+        History {
+            spec: Some(spec),
+            ..History::default()
+        }
+    }
+
+    /// Whether an instance is a part of another: none that is ever listed.
+    pub fn is_part(&self, instance: InstanceId) -> bool {
+        let has_parts = self.spec.is_some_and(Spec::has_nested);
+        has_parts && !self.begun.contains_key(&instance)
+    }
+
+    /// Whether an event is of an instance that is no part: of those, messages tell, and phases that are theirs.
+    fn is_of_whole(&self, event: &Event) -> bool {
+        let Some(spec) = self.spec.filter(|spec| spec.has_nested()) else {
+            return true;
+        };
+        match event.kind {
+            EventKind::PhaseEntered(phase) => {
+                let phase = spec.phases.get(usize::from(phase));
+                phase.is_some_and(|phase| !spec.is_nested(phase.instance))
+            }
+            kind => kind.is_of_full_level(),
+        }
+    }
+
     /// Forgets an instance.
     pub fn forget(&mut self, instance: InstanceId) {
         self.topics.retain(|topic| *topic != instance);
@@ -190,6 +225,7 @@ impl History {
         self.events += 1;
         if let Some(instance) = event.instance
             && !self.begun.contains_key(&instance)
+            && self.is_of_whole(event)
         {
             self.topics.push(instance);
             self.begun.insert(instance, index);

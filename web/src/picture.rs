@@ -6,8 +6,9 @@ use phaselab_core::view::Spec;
 #[cfg(target_arch = "wasm32")]
 use yew::Html;
 
+use crate::scene::{BoxSizes, Scene};
 #[cfg(target_arch = "wasm32")]
-use crate::scene::{GroupBox, NodeScene, Scene};
+use crate::scene::{GroupBox, NodeScene};
 
 pub mod cards;
 pub mod sharded_2pc;
@@ -68,10 +69,47 @@ pub trait Picture: Sync {
         Tone::of(spec, phase)
     }
 
-    /// What a person fills in to submit something, a name and an amount, as the bytes of the protocol's `Request`; `None`
-    /// where there is nothing to submit.
-    fn request(&self, _name: &str, _amount: u64) -> Option<Vec<u8>> {
+    /// Whether there is a world outside that can change.
+    fn has_world(&self) -> bool {
+        true
+    }
+
+    /// What a person fills in to ask for something; `None` where there is nothing to ask for.
+    fn form(&self) -> Option<&'static Form> {
         None
+    }
+
+    /// The parameters of a live room, encoded; the protocol's own without.
+    fn room_config(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// How many nodes a live room has, unless the address says otherwise.
+    fn room_nodes(&self) -> u16 {
+        3
+    }
+
+    /// Whom a reply points to instead of answering.
+    fn redirect(&self, _reply: &[u8]) -> Option<Redirect> {
+        None
+    }
+
+    /// How large the boxes of groups are; as large as there is room without.
+    fn box_sizes(&self) -> Option<BoxSizes> {
+        None
+    }
+
+    /// The groups whose boxes come first, in order.
+    fn groups_first(&self, _scene: &Scene) -> Vec<u16> {
+        Vec::new()
+    }
+
+    /// What stands in the form as the bytes of the protocol's `Request`; `way` is the button.
+    ///
+    /// # Errors
+    /// A sentence: what is wrong.
+    fn request(&self, _fields: &[&str], _way: usize) -> Result<Vec<u8>, String> {
+        Err("This protocol takes no requests.".to_owned())
     }
 
     /// What the values on the table are called.
@@ -91,17 +129,66 @@ pub trait Picture: Sync {
         Html::default()
     }
 
-    /// In the box of a group, beside its name.
+    /// On a node's badge: what sets it apart.
     #[cfg(target_arch = "wasm32")]
-    fn group(&self, _scene: &Scene, _of: &GroupBox) -> Html {
+    fn sign(&self, _scene: &Scene, _node: &NodeScene) -> Html {
         Html::default()
+    }
+
+    /// In the box of a group: its name, and what it keeps.
+    #[cfg(target_arch = "wasm32")]
+    fn group(&self, _scene: &Scene, of: &GroupBox) -> Html {
+        yew::html! { <span class="group-name">{ format!("group {}", of.group + 1) }</span> }
     }
 
     /// Over the cluster, between its groups: what passes from one to the other.
     #[cfg(target_arch = "wasm32")]
-    fn between(&self, _scene: &Scene) -> Html {
+    fn between(&self, _scene: &Scene, _boxes: &[GroupBox]) -> Html {
         Html::default()
     }
+}
+
+/// A form in which a person asks for something.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Form {
+    /// What it does.
+    pub what: &'static str,
+    /// What there is to fill in.
+    pub fields: &'static [FormField],
+    /// The buttons: what can be asked with it.
+    pub ways: &'static [&'static str],
+    /// Whether the first field is a name that each request has for itself, and counts up.
+    pub counts: bool,
+}
+
+/// A field of a form.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FormField {
+    /// What tests and labels find it by.
+    pub id: &'static str,
+    /// What it is called.
+    pub name: &'static str,
+    /// What stands in it at first.
+    pub first: &'static str,
+    /// Whether it is a whole number.
+    pub is_number: bool,
+}
+
+impl FormField {
+    /// What stands in it, as a number.
+    fn whole<T: std::str::FromStr>(&self, text: &str) -> Result<T, String> {
+        let number = text.trim().parse();
+        number.map_err(|_| [self.id, ": expected a whole number"].concat())
+    }
+}
+
+/// Whom to ask instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirect {
+    /// Another member of the group; which, where that is known.
+    Member(Option<u16>),
+    /// Another group.
+    Group(u16),
 }
 
 /// The picture of a protocol that has no file.
@@ -115,10 +202,12 @@ pub fn of(spec: &Spec) -> &'static dyn Picture {
     known.map_or(&Plain, |(_, picture)| *picture)
 }
 
-/// What a person fills in to submit something, a name and an amount, as the bytes of the protocol's `Request`; nothing where
-/// the protocol takes none.
-pub fn request(kind: ProtocolKind, name: &str, amount: u64) -> Vec<u8> {
-    of(kind.spec()).request(name, amount).unwrap_or_default()
+/// What stands in a form as the bytes of the protocol's `Request`; `way` is the button.
+///
+/// # Errors
+/// A sentence: what is wrong.
+pub fn request(kind: ProtocolKind, fields: &[&str], way: usize) -> Result<Vec<u8>, String> {
+    of(kind.spec()).request(fields, way)
 }
 
 #[cfg(test)]

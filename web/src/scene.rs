@@ -9,6 +9,7 @@ pub use phaselab_core::watch::{
 
 use crate::axis::Axis;
 use crate::history::{Mark, Span};
+use crate::picture;
 
 /// How a node's badge is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,7 +117,7 @@ pub struct NodeScene {
 }
 
 /// A group of nodes, drawn as a box. Places are in per cent of the picture's height.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupBox {
     /// Its number.
     pub group: u16,
@@ -124,12 +125,34 @@ pub struct GroupBox {
     pub top: f64,
     /// How high it is.
     pub height: f64,
+    /// How high the whole picture is, in pixels; 0 where that is not of its own choosing.
+    pub height_px: f64,
     /// Its nodes, by their place in the scene.
     pub nodes: Vec<usize>,
 }
 
-/// How much room there is between two boxes: for what passes between them.
+/// How large the boxes of groups are, in pixels, where a picture has something to show in them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BoxSizes {
+    /// What is above the nodes.
+    pub head: f64,
+    /// A node.
+    pub row: f64,
+    /// What is beneath them.
+    pub foot: f64,
+    /// What passes between the first two.
+    pub between: f64,
+    /// The room between others.
+    pub apart: f64,
+    /// The share of the width that nodes have, in per cent.
+    pub nodes_width: f64,
+}
+
+/// How much room there is between two boxes, in per cent, where they show nothing: for what passes between them.
 const BOXES_APART: f64 = 9.0;
+
+/// Where nodes stand that take turns, as a share of their width.
+const TURNS: [f64; 2] = [0.28, 0.72];
 
 /// A message on its way.
 #[derive(Clone, Debug, PartialEq)]
@@ -182,6 +205,8 @@ pub struct Scene {
     pub topics: Vec<Topic>,
     /// The instance in focus: of which ribbons, meters and cards are.
     pub focus: Option<InstanceId>,
+    /// The rules that are known to be broken.
+    pub broken: Vec<&'static str>,
     /// Labels of the values of the instance in focus.
     pub labels: Vec<(Hash32, Label)>,
     /// The selected node.
@@ -204,35 +229,66 @@ impl Scene {
 
     /// The groups as boxes, one above the other; none where there is only one group.
     pub fn boxes(&self) -> Vec<GroupBox> {
+        let picture = picture::of(self.spec);
         let mut boxes: Vec<GroupBox> = Vec::new();
+        for group in picture.groups_first(self) {
+            boxes.push(GroupBox {
+                group,
+                ..GroupBox::default()
+            });
+        }
         for (place, node) in self.nodes.iter().enumerate() {
             match boxes.iter_mut().find(|of| of.group == node.group) {
                 Some(of) => of.nodes.push(place),
                 None => boxes.push(GroupBox {
                     group: node.group,
-                    top: 0.0,
-                    height: 0.0,
                     nodes: vec![place],
+                    ..GroupBox::default()
                 }),
             }
         }
-        let height = 100.0 / boxes.len().max(1) as f64;
-        for (number, of) in boxes.iter_mut().enumerate() {
-            (of.top, of.height) = (number as f64 * height + 1.0, height - BOXES_APART);
-        }
+        boxes.retain(|of| !of.nodes.is_empty());
         if boxes.len() < 2 {
-            boxes.clear();
+            return Vec::new();
+        }
+        let Some(sizes) = picture.box_sizes() else {
+            let height = 100.0 / boxes.len() as f64;
+            for (number, of) in boxes.iter_mut().enumerate() {
+                (of.top, of.height) = (number as f64 * height + 1.0, height - BOXES_APART);
+            }
+            return boxes;
+        };
+        let mut top = 0.0;
+        for (number, of) in boxes.iter_mut().enumerate() {
+            let height = sizes.head + sizes.row * of.nodes.len() as f64 + sizes.foot;
+            (of.top, of.height) = (top, height);
+            top += height
+                + if number == 0 {
+                    sizes.between
+                } else {
+                    sizes.apart
+                };
+        }
+        let whole = boxes.last().map_or(1.0, |last| last.top + last.height);
+        for of in &mut boxes {
+            of.height_px = whole;
+            (of.top, of.height) = (of.top / whole * 100.0, of.height / whole * 100.0);
         }
         boxes
     }
 
     /// Where a node stands in its group's box, in per cent of the picture; `None` where there are no boxes.
-    pub fn place_in_box(&self, node: usize) -> Option<(f64, f64)> {
-        let boxes = self.boxes();
+    pub fn place_in_box(&self, boxes: &[GroupBox], node: usize) -> Option<(f64, f64)> {
         let of = boxes.iter().find(|of| of.nodes.contains(&node))?;
         let number = of.nodes.iter().position(|known| *known == node)?;
-        let step = 100.0 / of.nodes.len() as f64;
-        Some(((number as f64 + 0.5) * step, of.top + of.height * 0.6))
+        let Some(sizes) = picture::of(self.spec).box_sizes() else {
+            let step = 100.0 / of.nodes.len() as f64;
+            return Some(((number as f64 + 0.5) * step, of.top + of.height * 0.6));
+        };
+        // In the row of what is shown of it; neighbours take turns, so that what they say to one another is seen.
+        let y_px = sizes.head + (number as f64 + 0.5) * sizes.row;
+        let x = sizes.nodes_width * TURNS[number % TURNS.len()];
+        Some((x, of.top + y_px / of.height_px * 100.0))
     }
 
     /// The instance in focus at a node.

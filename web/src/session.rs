@@ -114,11 +114,12 @@ impl Session {
     /// Any run before its first step; `ahead` is the same run once more, which goes ahead.
     pub fn of(run: Sim, ahead: Sim) -> Session {
         let story = Story::new(&run.scenario().view);
+        let history = History::of(run.spec());
         Session {
             timeline: Timeline::of(run),
             scout: Scout::new(ahead),
             story,
-            history: History::default(),
+            history,
             cursor_ms: 0.0,
             is_playing: false,
             goal: None,

@@ -44,7 +44,7 @@ impl Seen {
             life: replica.incarnation().0,
             refused: replica.refused(),
             at,
-            picture: NodePicture::from(&replica.view(ViewScope::Full)),
+            picture: NodePicture::of(replica.spec(), replica.view(ViewScope::Full)),
         }
     }
 }

@@ -501,6 +501,7 @@ impl Protocol for Clustered {
         NodeView {
             instances: Vec::new(),
             fields: vec![Field::new("balance", self.balance().to_string())],
+            shard: None,
         }
     }
 }

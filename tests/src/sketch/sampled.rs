@@ -388,6 +388,7 @@ impl Protocol for Sampled {
         NodeView {
             instances: instance.into_iter().collect(),
             fields: Vec::new(),
+            shard: None,
         }
     }
 }

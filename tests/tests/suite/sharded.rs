@@ -352,6 +352,7 @@ fn explore(
         repeats: 0,
         late_requests: true,
         beyond_decisions: true,
+        ..Bounds::DEFAULT
     };
     let cluster = Checked::<Sharded2pc>::new(&scenario, bounds).expect("what can be checked");
     let limits = Limits {

@@ -70,7 +70,7 @@ impl Room {
         let crypto = Crypto::Ed25519;
         let member = |(id, secret): (u16, &Secret)| Member {
             id: NodeId(id),
-            group: GroupId(0),
+            group: group(kind, nodes, id),
             key: secret.signer(crypto).public(),
         };
         let genesis = Genesis {
@@ -96,6 +96,18 @@ impl Room {
         let signer = self.secrets[0].signer(self.genesis.crypto);
         protocol::build(&self.genesis, NodeId(1), signer, &Rows::default(), [0; 32]).map(drop)
     }
+}
+
+/// How many members a cluster has, where the protocol has clusters; the last one takes who is left over.
+pub const CLUSTER_NODES: u16 = 3;
+
+/// The group of a member: clusters are counted from 1, as their names are.
+fn group(kind: ProtocolKind, nodes: u16, id: u16) -> GroupId {
+    if !kind.spec().has_nested() {
+        return GroupId(0);
+    }
+    let clusters = (nodes / CLUSTER_NODES).max(1);
+    GroupId(((id - 1) / CLUSTER_NODES).min(clusters - 1) + 1)
 }
 
 /// The genesis as bytes, for stores and messages.
@@ -138,6 +150,19 @@ pub(crate) mod tests {
             count += 1;
             [count; 32]
         }
+    }
+
+    #[test]
+    fn members_of_a_sharded_room_are_in_clusters_of_three_or_more() {
+        let groups = |nodes: u16| -> Vec<u16> {
+            (1..=nodes)
+                .map(|id| group(ProtocolKind::Sharded2pc, nodes, id).0)
+                .collect()
+        };
+        assert_eq!(groups(6), [1, 1, 1, 2, 2, 2]);
+        assert_eq!(groups(2), [1, 1]);
+        assert_eq!(groups(8), [1, 1, 1, 2, 2, 2, 2, 2]);
+        assert_eq!(group(ProtocolKind::TwoPhase, 6, 6), GroupId(0));
     }
 
     #[test]

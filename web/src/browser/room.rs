@@ -138,15 +138,19 @@ impl RoomHandle {
         self.room.charter.created_ms
     }
 
-    /// Submits a payment.
-    pub(crate) fn submit(&self, name: &str, amount: u64) {
+    /// Submits what stands in the form; `way` is the button.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn submit(&self, fields: &[&str], way: usize) -> Result<(), String> {
         let now = self.room.clock.now();
         {
             let mut state = self.room.state.borrow_mut();
-            let (request, near) = (picture::request(state.kind, name, amount), state.near());
+            let (request, near) = (picture::request(state.kind, fields, way)?, state.near());
             state.submissions.submit(now, request, near);
         }
         self.room.ask();
+        Ok(())
     }
 
     /// Breaks or heals something, in every tab.
@@ -188,8 +192,13 @@ fn new_state(charter: &Charter) -> RoomState {
     let [a, b, c, d, e, f, g, h, ..] = random_bytes();
     let me = tab_id(js_sys::Date::now() as u64, u16::from_le_bytes([g, h]));
     // 48 random bits: exact as a number.
-    let client = ClientId(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]));
-    RoomState::new(charter.kind, charter.nodes(), me, client)
+    let mut client = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
+    if charter.kind.spec().has_nested() {
+        // Transfers are called by their clients: 24 bits are unique enough among tabs, and can be read.
+        client &= 0x00ff_ffff;
+    }
+    RoomState::new(charter.kind, charter.nodes(), me, ClientId(client))
+        .with_groups(charter.groups())
 }
 
 /// Reads the room's charter, or makes it; one tab at a time.

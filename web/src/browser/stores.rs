@@ -18,6 +18,7 @@ use wasm_bindgen::JsValue;
 use super::idb::{Database, Fence, Put, from_stored, to_stored};
 use super::random_bytes;
 use super::reels::Reel;
+use crate::picture;
 
 const META: &str = "meta";
 const ROWS: &str = "rows";
@@ -41,6 +42,12 @@ impl Charter {
     /// How many nodes the room has.
     pub(crate) fn nodes(&self) -> u16 {
         self.genesis.members.len() as u16
+    }
+
+    /// The group of each node, in order.
+    pub(crate) fn groups(&self) -> Vec<u16> {
+        let members = self.genesis.members.iter();
+        members.map(|member| member.group.0).collect()
     }
 
     /// Reads a room's charter; `None` if there is none yet.
@@ -68,7 +75,8 @@ impl Charter {
         nodes: u16,
     ) -> Result<Charter, String> {
         let created_ms = js_sys::Date::now() as u64;
-        let made = Room::create(kind, room, nodes, None, created_ms, &mut random_bytes)?;
+        let config = picture::of(kind.spec()).room_config();
+        let made = Room::create(kind, room, nodes, config, created_ms, &mut random_bytes)?;
         for (member, secret) in made.genesis.members.iter().zip(&made.secrets) {
             let database = Database::open(&node_database(room, member.id.0), NODE_STORES).await?;
             let put = Put {

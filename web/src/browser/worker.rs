@@ -243,7 +243,7 @@ impl Reporter {
                 at_us: now.0 / 1_000,
                 refused: replica.refused(),
                 peers: host.peers() as u16,
-                picture: NodePicture::from(&replica.view(ViewScope::Full)),
+                picture: NodePicture::of(replica.spec(), replica.view(ViewScope::Full)),
                 events,
             }
         });

@@ -9,7 +9,7 @@ use phaselab_core::event::{Event, EventKind};
 use phaselab_core::narrate;
 use phaselab_core::sim::log::letter_at;
 use phaselab_core::types::{Hash32, InstanceId, NodeId, Round};
-use phaselab_core::view::Spec;
+use phaselab_core::view::{Shape, Spec};
 
 use super::watch::{NodeReport, WatchFrame, WatchedEvent};
 use crate::axis::Axis;
@@ -66,6 +66,8 @@ struct Line {
 pub struct Observatory {
     spec: &'static Spec,
     nodes: u16,
+    /// The group of each node, in order; none where there is only one.
+    groups: Vec<u16>,
     seen: FewMap<u16, Seen>,
     history: History,
     lines: VecDeque<Line>,
@@ -81,14 +83,28 @@ impl Observatory {
         Observatory {
             spec,
             nodes,
+            groups: Vec::new(),
             seen: FewMap::default(),
-            history: History::default(),
+            history: History::of(spec),
             lines: VecDeque::new(),
             letters: FewMap::default(),
             flights: VecDeque::new(),
             names: FewMap::default(),
             last_us: 0,
         }
+    }
+
+    /// Says which group each node is in, in order.
+    pub fn set_groups(&mut self, groups: Vec<u16>) {
+        self.groups = groups;
+    }
+
+    /// How many groups there are.
+    pub fn clusters(&self) -> usize {
+        let mut groups = self.groups.clone();
+        groups.sort_unstable();
+        groups.dedup();
+        groups.len()
     }
 
     /// Takes a message in. `now_ms` is any clock that rises. Returns whether it told anything.
@@ -165,7 +181,7 @@ impl Observatory {
             .lines
             .iter()
             .rev()
-            .filter(|line| all || narrate::is_told(line.event.kind));
+            .filter(|line| all || narrate::is_worth_telling(self.spec, &line.event.event()));
         let mut lines: Vec<EventLine> =
             wanted.take(max).map(|line| self.event_line(line)).collect();
         lines.reverse();
@@ -201,6 +217,8 @@ impl Observatory {
             axis: axis(&nodes),
             topics: self.topics(),
             focus,
+            // A page that looks on does not judge by pictures.
+            broken: Vec::new(),
             labels: values
                 .filter_map(|value| Some((*value, self.label(focus?, *value)?)))
                 .collect(),
@@ -327,6 +345,10 @@ impl Observatory {
             self.learn(instance, value);
         }
         self.history.note(event.at_us * 1_000, node, &event.event());
+        // Heartbeats are told as often as they come, and would soon be all that is kept.
+        if self.spec.has_nested() && event.instance.is_none() && event.kind.is_of_full_level() {
+            return;
+        }
         self.lines.push_back(Line { id, node, event });
         if self.lines.len() > EVENTS_MAX {
             self.lines.pop_front();
@@ -348,6 +370,10 @@ impl Observatory {
         else {
             return;
         };
+        if self.spec.has_nested() && event.instance.is_none() && kind.shape == Shape::Sync {
+            // The heartbeats of three leaders, drawn as slowly as eyes need, would hide everything else.
+            return;
+        }
         self.flights.push_back(FlightScene {
             from,
             to: node,
@@ -390,7 +416,7 @@ impl Observatory {
             id,
             standing: self.standing(id, now_ms),
             place: seen.map_or_else(String::new, |seen| tab_name(&seen.report.tab)),
-            group: 0,
+            group: self.groups.get(usize::from(id) - 1).copied().unwrap_or(0),
             // What it says of itself; the judges of a room say if it was more.
             signed: seen
                 .and_then(|seen| seen.report.picture.instance(focus?)?.signed)

@@ -129,6 +129,18 @@ impl RoomState {
         }
     }
 
+    /// With the group of each node, in order.
+    pub fn with_groups(mut self, groups: Vec<u16>) -> RoomState {
+        self.submissions.set_groups(groups.clone());
+        self.observatory.set_groups(groups);
+        self
+    }
+
+    /// How many clusters its nodes are in.
+    pub fn clusters(&self) -> usize {
+        self.observatory.clusters()
+    }
+
     /// Makes this a room with one node of this tab's own, which alone can be asked here.
     pub fn sit(&mut self, seat: Seat) {
         self.hosted.insert(seat.you, Hosted::Running);
@@ -279,8 +291,7 @@ mod tests {
         room.sit(Seat::new(4));
         assert_eq!(room.near(), Some(4));
         assert_eq!(room.tab_name("terminal"), "terminal");
-        let request =
-            crate::picture::request(phaselab_core::protocol::ProtocolKind::TwoPhase, "rent", 25);
+        let request = crate::picture::request(ProtocolKind::TwoPhase, &["rent", "25"], 0).unwrap();
         let start = phaselab_core::types::Time::ZERO;
         room.submissions.submit(start, request, None);
         for second in [0, 2, 4] {

@@ -123,6 +123,7 @@ mod tests {
             picture: NodePicture {
                 instances: vec![instance],
                 fields: Vec::new(),
+                shard: None,
             },
             events: Vec::new(),
         })

@@ -4,11 +4,19 @@ use phaselab_core::client::{Ask, Client};
 use phaselab_core::protocol::{ProtocolKind, ReplyView};
 use phaselab_core::types::{ClientId, Duration, NodeId, Time};
 
+use crate::picture::{self, Redirect};
+
 /// How long a node has to answer before the next one is asked.
 const PATIENCE: Duration = Duration::from_ms(2_000);
 
 /// How often nodes are asked before the page gives up.
 const ATTEMPTS_MAX: u32 = 30;
+
+/// Hops from one member to another that are made at once.
+const HOPS_MAX: u32 = 4;
+
+/// How long the client waits for a leader to be elected.
+const PAUSE: Duration = Duration::from_ms(250);
 
 /// The most submissions that are shown.
 const SHOWN_MAX: usize = 8;
@@ -37,9 +45,19 @@ pub struct Submissions {
     shown: Vec<Submission>,
     waiting: Vec<(String, Vec<u8>)>,
     open: Option<u64>,
+    /// The group of each node, in order; none where there is only one.
+    groups: Vec<u16>,
+    /// How often the open request was sent on without anybody being silent or answering, and until when to wait.
+    sent_on: u32,
+    wait_until: Option<Time>,
 }
 
 impl Submissions {
+    /// Says which group each node is in, in order.
+    pub fn set_groups(&mut self, groups: Vec<u16>) {
+        self.groups = groups;
+    }
+
     /// A client of a room. `id` is random, so that no two pages are the same client.
     pub fn new(kind: ProtocolKind, id: ClientId, nodes: u16) -> Submissions {
         let members = (1..=nodes.max(1)).map(NodeId).collect();
@@ -50,6 +68,9 @@ impl Submissions {
             shown: Vec::new(),
             waiting: Vec::new(),
             open: None,
+            groups: Vec::new(),
+            sent_on: 0,
+            wait_until: None,
         }
     }
 
@@ -84,6 +105,10 @@ impl Submissions {
     /// # Errors
     /// When to call again; `None` if nothing is open.
     pub fn poll(&mut self, now: Time) -> Result<(NodeId, u64, Vec<u8>), Option<Time>> {
+        if let Some(until) = self.wait_until.filter(|until| now < *until) {
+            return Err(Some(until));
+        }
+        self.wait_until = None;
         match self.client.poll(now) {
             Ask::Send {
                 to,
@@ -111,7 +136,14 @@ impl Submissions {
         let Some(view) = self.kind.read_reply(reply) else {
             return false;
         };
+        if self.open == Some(number)
+            && let Some(redirect) = picture::of(self.kind.spec()).redirect(reply)
+        {
+            self.send_on(now, number, redirect);
+            return true;
+        }
         let last = view.last;
+        self.sent_on = 0;
         self.client.on_reply(now, number, last);
         let Some(shown) = self.shown.iter_mut().find(|shown| shown.number == number) else {
             return false;
@@ -125,6 +157,23 @@ impl Submissions {
             self.open_next(now);
         }
         true
+    }
+
+    /// Asks whom the reply points to. Where nobody is known to lead, or members point to one another, it waits a little:
+    /// a leader is being elected.
+    fn send_on(&mut self, now: Time, number: u64, to: Redirect) {
+        let hint = match to {
+            Redirect::Member(hint) => hint,
+            Redirect::Group(group) => {
+                let place = self.groups.iter().position(|known| *known == group);
+                place.map(|place| place as u16 + 1)
+            }
+        };
+        self.client.on_redirect(number, hint.map(NodeId));
+        self.sent_on += 1;
+        if hint.is_none() || self.sent_on.is_multiple_of(HOPS_MAX) {
+            self.wait_until = Some(now + PAUSE);
+        }
     }
 
     fn open_next(&mut self, now: Time) {
@@ -155,15 +204,14 @@ impl Submissions {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::picture;
+    use phaselab_core::codec;
+    use phaselab_core::protocol::sharded_2pc::Reply;
+    use phaselab_core::types::GroupId;
 
-    fn request(name: &str, amount: u64) -> Vec<u8> {
-        picture::request(
-            phaselab_core::protocol::ProtocolKind::TwoPhase,
-            name,
-            amount,
-        )
+    use super::*;
+
+    fn request(name: &str, amount: &str) -> Vec<u8> {
+        picture::request(ProtocolKind::TwoPhase, &[name, amount], 0).unwrap()
     }
 
     fn submissions() -> Submissions {
@@ -173,7 +221,7 @@ mod tests {
     #[test]
     fn a_node_of_this_tab_is_asked_first_and_the_others_when_it_is_silent() {
         let mut submissions = submissions();
-        submissions.submit(Time::ZERO, request("rent", 25), Some(2));
+        submissions.submit(Time::ZERO, request("rent", "25"), Some(2));
         let (to, number, _) = submissions.poll(Time::ZERO).unwrap();
         assert_eq!((to, number), (NodeId(2), 1));
         assert_eq!(
@@ -188,7 +236,7 @@ mod tests {
     fn a_second_request_waits_for_the_first() {
         let mut submissions = submissions();
         for name in ["a", "b"] {
-            submissions.submit(Time::ZERO, request(name, 1), None);
+            submissions.submit(Time::ZERO, request(name, "1"), None);
         }
         assert_eq!(submissions.shown().count(), 1);
         assert!(
@@ -198,6 +246,52 @@ mod tests {
         assert!(
             !submissions.on_reply(Time::ZERO, ClientId(5), 1, &[0xff, 0xff]),
             "junk"
+        );
+    }
+    #[test]
+    fn the_leader_is_found_across_clusters_and_waited_for_where_there_is_none() {
+        let kind = ProtocolKind::Sharded2pc;
+        let mut submissions = Submissions::new(kind, ClientId(5), 6);
+        submissions.set_groups(vec![1, 1, 1, 2, 2, 2]);
+        let transfer = picture::request(kind, &["3001", "1001", "5"], 0).unwrap();
+        submissions.submit(Time::ZERO, transfer, Some(2));
+        let asked = |submissions: &mut Submissions, ms| {
+            let ask = submissions.poll(Time::from_ms(ms));
+            ask.map(|(node, ..)| node.0)
+        };
+        let told = |submissions: &mut Submissions, ms, reply: &Reply| {
+            submissions.on_reply(Time::from_ms(ms), ClientId(5), 1, &codec::encode(reply))
+        };
+        let not_leader = |hint: Option<u16>| Reply::NotLeader {
+            hint: hint.map(NodeId),
+            ballot: 1,
+        };
+        assert_eq!(asked(&mut submissions, 0), Ok(2));
+        assert!(told(&mut submissions, 1, &not_leader(Some(1))));
+        assert_eq!(asked(&mut submissions, 1), Ok(1));
+        let elsewhere = Reply::WrongCluster {
+            cluster: GroupId(2),
+        };
+        told(&mut submissions, 2, &elsewhere);
+        assert_eq!(asked(&mut submissions, 2), Ok(4));
+        told(&mut submissions, 3, &not_leader(None));
+        assert_eq!(
+            submissions.poll(Time::from_ms(3)),
+            Err(Some(Time::from_ms(253)))
+        );
+        assert_eq!(asked(&mut submissions, 253), Ok(5));
+        assert_eq!(submissions.shown().next().unwrap().reply, None);
+        told(&mut submissions, 300, &Reply::Accepted);
+        assert_eq!(
+            submissions
+                .shown()
+                .next()
+                .unwrap()
+                .reply
+                .as_ref()
+                .unwrap()
+                .outcome,
+            "accepted"
         );
     }
 }

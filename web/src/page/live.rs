@@ -11,7 +11,7 @@ use yew::prelude::*;
 use super::StageAct;
 use super::live_faults::{self, NodeAct};
 use super::live_nodes::{controls, nodes};
-use super::live_parts::{about, badge, next_name, notice, places, submission, wall_time};
+use super::live_parts::{about, badge, next_name, notice, places, submission, title, wall_time};
 use super::live_seat;
 use super::{events, inspector, lanes, top, topology};
 use crate::browser::frames::Frames;
@@ -23,13 +23,10 @@ use crate::browser::{page_time_ms, query_parameter, wants_little_motion};
 use crate::keymap::{LIVE, Meaning};
 use crate::live::deeds::{LinkState, link_state};
 use crate::look::LookAct;
-use crate::picture;
+use crate::picture::{self, Form, FormField};
 use crate::route::room_name;
 use crate::session::EventLine;
 use crate::session::Picked;
-
-/// Nodes of a new room, unless the address says otherwise.
-const NODES: u16 = 3;
 
 /// Events that are listed at most.
 const EVENTS_MAX: usize = 200;
@@ -50,9 +47,10 @@ pub(super) enum Msg {
     Stage(StageAct),
     Node(NodeAct),
     ShowAll(bool),
-    Name(String),
-    Amount(String),
-    Submit,
+    /// Something is written into the field at this place of the form.
+    Write(usize, String),
+    /// One of the form's buttons.
+    Submit(usize),
     Clash(Clash),
     /// Asks for what was recorded.
     Record(Wanted),
@@ -82,8 +80,8 @@ pub(super) struct Live {
     /// Before there is a room: what another version of this page makes necessary.
     clash: Clash,
     recording: Option<Result<Kept, String>>,
-    name: String,
-    amount: String,
+    /// What stands in the form; what stands there at first, where nobody wrote yet.
+    fields: Vec<Option<String>>,
     list: NodeRef,
     submit: NodeRef,
 }
@@ -107,11 +105,20 @@ impl Component for Live {
                 return joined.send_message(Msg::Joined(room));
             }
             let room = room_name(query_parameter("room").as_deref());
+            let kind = query_parameter("protocol");
+            let kind = kind.map_or(Ok(ProtocolKind::TwoPhase), |name| {
+                let kind = ProtocolKind::from_name(&name);
+                kind.ok_or_else(|| ["there is no protocol ", &name].concat())
+            });
+            let kind = match kind {
+                Ok(kind) => kind,
+                Err(why) => return joined.send_message(Msg::Joined(Err(why))),
+            };
             let nodes = query_parameter("nodes")
                 .and_then(|nodes| nodes.parse().ok())
-                .unwrap_or(NODES);
+                .unwrap_or(picture::of(kind.spec()).room_nodes());
             joined.send_message(Msg::Joined(
-                RoomHandle::join(&room, ProtocolKind::TwoPhase, nodes, news).await,
+                RoomHandle::join(&room, kind, nodes, news).await,
             ));
         });
         let clashes = ctx.link().clone();
@@ -134,8 +141,7 @@ impl Component for Live {
             refusal: String::new(),
             clash: Clash::Over,
             recording: None,
-            name: "withdraw-1".to_owned(),
-            amount: "25".to_owned(),
+            fields: Vec::new(),
             list: NodeRef::default(),
             submit: NodeRef::default(),
         }
@@ -221,9 +227,8 @@ impl Component for Live {
                 self.recording = Some(kept);
             }
             Msg::ShowAll(all) => self.show_all = all,
-            Msg::Name(name) => self.name = name,
-            Msg::Amount(amount) => self.amount = amount,
-            Msg::Submit => self.on_submit(),
+            Msg::Write(place, text) => self.write(place, text),
+            Msg::Submit(way) => self.on_submit(way),
             Msg::Joined(_) | Msg::Waits(_) | Msg::Clash(_) => {}
         }
         true
@@ -263,15 +268,37 @@ fn waiting(content: Html) -> Html {
 }
 
 impl Live {
-    fn on_submit(&mut self) {
+    fn write(&mut self, place: usize, text: String) {
+        if self.fields.len() <= place {
+            self.fields.resize(place + 1, None);
+        }
+        self.fields[place] = Some(text);
+    }
+
+    /// What stands in a field of the form.
+    fn written(&self, place: usize, field: &FormField) -> String {
+        let written = self.fields.get(place).cloned().flatten();
+        written.unwrap_or_else(|| field.first.to_owned())
+    }
+
+    fn on_submit(&mut self, way: usize) {
         let Some(Ok(room)) = &self.room else { return };
-        match self.amount.trim().parse() {
-            Ok(amount) => {
-                room.submit(self.name.trim(), amount);
+        let Some(form) = picture::of(room.with(|state| state.kind).spec()).form() else {
+            return;
+        };
+        let fields = form.fields.iter().enumerate();
+        let written: Vec<String> = fields
+            .map(|(place, field)| self.written(place, field))
+            .collect();
+        let written: Vec<&str> = written.iter().map(|text| text.trim()).collect();
+        match room.submit(&written, way) {
+            Ok(()) => {
                 self.refusal.clear();
-                self.name = next_name(self.name.trim());
+                if form.counts {
+                    self.write(0, next_name(written[0]));
+                }
             }
-            Err(_) => self.refusal = "amount: expected a whole number".to_owned(),
+            Err(why) => self.refusal = why,
         }
     }
 
@@ -293,8 +320,10 @@ impl Live {
         room.with(|state| {
             let scene = state.scene(now);
             let lines = state.observatory.events(self.show_all, EVENTS_MAX);
-            let empty = "No events yet. Submit a payment.";
-            let listed = events::Listed::whole(&lines, self.show_all, empty);
+            let form = picture::of(state.kind.spec()).form();
+            let what = form.map_or("Submit something", |form| form.what);
+            let empty = ["No events yet. ", what, "."].concat();
+            let listed = events::Listed::whole(&lines, self.show_all, &empty);
             let look = link.batch_callback(|act: LookAct| match act {
                 LookAct::ShowAll(all) => Some(Msg::ShowAll(all)),
                 // The list is short: all of it is drawn.
@@ -327,7 +356,7 @@ impl Live {
                         Some(state.kind.spec())) }
                     <div class="left">
                         <section class="story" aria-label="Room">
-                            <h1>{ format!("{} signers in {}", state.nodes, places(state)) }</h1>
+                            <h1>{ title(state) }</h1>
                             { notice(state, room) }
                             { live_faults::told(state, &act) }
                             <ul class="submissions" aria-label="Submitted" aria-live="polite">{ for submitted }</ul>
@@ -340,7 +369,7 @@ impl Live {
                         { lanes::lanes(&scene, picture::of(state.kind.spec()), &stage) }
                     </main>
                     { inspector }
-                    { self.form(link) }
+                    { for form.map(|form| self.form(link, form)) }
                 </div>
             }
         })
@@ -357,11 +386,11 @@ impl Live {
         html! { <button type="button" class="skip" onclick={skip}>{ "Skip to Submit" }</button> }
     }
 
-    fn form(&self, link: &yew::html::Scope<Self>) -> Html {
+    fn form(&self, link: &yew::html::Scope<Self>, form: &'static Form) -> Html {
         let onsubmit = link.callback(|event: SubmitEvent| {
             // At once: the browser would send the form, and leave the page.
             event.prevent_default();
-            Msg::Submit
+            Msg::Submit(0)
         });
         let text = |event: InputEvent| {
             event
@@ -369,23 +398,30 @@ impl Live {
                 .map(|input| input.value())
                 .unwrap_or_default()
         };
+        let fields = form.fields.iter().enumerate().map(|(place, field)| {
+            let kind = if field.is_number { "number" } else { "text" };
+            html! {
+                <label>
+                    <span>{ field.name }</span>
+                    <input type={kind} maxlength={(!field.is_number).then_some("64")} min={field.is_number.then_some("1")}
+                        step={field.is_number.then_some("1")} required=true value={self.written(place, field)}
+                        oninput={link.callback(move |event| Msg::Write(place, text(event)))}
+                        data-testid={format!("submit-{}", field.id)} />
+                </label>
+            }
+        });
+        let others = form.ways.iter().enumerate().skip(1).map(|(way, name)| html! {
+            <button type="button" class="small" onclick={link.callback(move |_: MouseEvent| Msg::Submit(way))}
+                data-testid={format!("submit-way-{way}")}>{ *name }</button>
+        });
         html! {
-            <footer class="transport submit-bar" aria-label="Submit a payment">
+            <footer class="transport submit-bar" aria-label={form.what} data-fields={form.fields.len().to_string()}>
                 <form class="submit" {onsubmit}>
-                    <label>
-                        <span>{ "Event" }</span>
-                        <input type="text" maxlength="64" required=true value={self.name.clone()}
-                            oninput={link.callback(move |event| Msg::Name(text(event)))} data-testid="submit-event" />
-                    </label>
-                    <label>
-                        <span>{ "Amount" }</span>
-                        <input type="number" min="1" step="1" required=true value={self.amount.clone()}
-                            oninput={link.callback(move |event| Msg::Amount(text(event)))}
-                            data-testid="submit-amount" />
-                    </label>
+                    { for fields }
                     <button type="submit" class="primary" ref={self.submit.clone()} data-testid="submit">
-                        { "Submit" }
+                        { form.ways.first().copied().unwrap_or("Submit") }
                     </button>
+                    { for others }
                 </form>
                 <p class="refusal" role="alert" data-testid="refusal">{ &self.refusal }</p>
             </footer>

@@ -8,6 +8,7 @@ use crate::browser::handover::Kept;
 use crate::browser::room::RoomHandle;
 use crate::live::room_state::{Notice, RoomState};
 use crate::live::submissions::Submission;
+use crate::picture;
 use crate::scene::Scene;
 
 /// The time of day, with milliseconds.
@@ -42,6 +43,15 @@ pub(super) fn places(state: &RoomState) -> String {
     match state.seat {
         Some(_) => "browsers and terminals".to_owned(),
         None => tabs(state.tabs()),
+    }
+}
+
+/// What runs where.
+pub(super) fn title(state: &RoomState) -> String {
+    let (nodes, places) = (state.nodes, places(state));
+    match state.clusters() {
+        0 | 1 => format!("{nodes} signers in {places}"),
+        clusters => format!("{clusters} clusters, {nodes} nodes in {places}"),
     }
 }
 
@@ -117,11 +127,11 @@ pub(super) fn submission(scene: &Scene, state: &RoomState, shown: &Submission) -
         }
     };
     let outcome = shown.reply.as_ref().map_or("asking", |reply| reply.outcome);
-    let focus = state
-        .observatory
-        .topics()
-        .into_iter()
-        .find(|topic| topic.name == shown.name);
+    let focus = state.observatory.topics().into_iter().find(|topic| {
+        let reply = shown.reply.as_ref();
+        let is_told = reply.is_some_and(|reply| reply.text.split(' ').next() == Some(&topic.name));
+        topic.name == shown.name || is_told
+    });
     html! {
         <li class="submission" data-testid="submission" data-name={shown.name.clone()} data-outcome={outcome}
             data-instance={focus.map(|topic| topic.id.to_string())}>
@@ -153,7 +163,9 @@ pub(super) fn about(
                     <dt>{ "nodes here" }</dt>
                     <dd data-testid="nodes-here">{ if mine.is_empty() { "none".to_owned() } else { mine.join(" ") } }</dd>
                     <dt>{ "at most" }</dt><dd>{ format!("{} per tab", state.placement.share()) }</dd>
-                    <dt>{ "chain" }</dt><dd>{ if state.has_chain { "runs here" } else { "runs in another tab" } }</dd>
+                    if picture::of(state.kind.spec()).has_world() {
+                        <><dt>{ "chain" }</dt><dd>{ if state.has_chain { "runs here" } else { "runs in another tab" } }</dd></>
+                    }
                 </dl>
             </section>
             { recorded }

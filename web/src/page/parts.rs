@@ -61,7 +61,7 @@ pub(super) fn plain(number: f64) -> String {
 }
 
 /// A place in per cent, for a style.
-pub(super) fn percent(number: f64) -> String {
+pub(crate) fn percent(number: f64) -> String {
     fixed(number, 3) + "%"
 }
 

@@ -26,11 +26,14 @@ pub(super) fn topology(
     picking: Option<Picking<'_>>,
     act: &Callback<StageAct>,
 ) -> Html {
-    let count = scene.nodes.len();
-    let links = (0..count)
-        .flat_map(|a| (a + 1..count).map(move |b| (a, b)))
+    let boxes = scene.boxes();
+    let places: Vec<Place> = (0..scene.nodes.len())
+        .map(|node| place(scene, &boxes, node))
+        .collect();
+    let links = pairs(scene)
+        .filter(|(a, b)| is_drawn(scene, &boxes, picking.as_ref(), *a, *b))
         .map(|(a, b)| {
-            let ((x1, y1), (x2, y2)) = (place(scene, a), place(scene, b));
+            let ((x1, y1), (x2, y2)) = (places[a], places[b]);
             let (ids, class) = ((scene.nodes[a].id, scene.nodes[b].id), |it: &Picking<'_>| it.class(scene.nodes[a].id, scene.nodes[b].id));
             let class = picking.as_ref().map(class);
             let pick = picking.is_some().then(|| act.reform(move |_: MouseEvent| StageAct::Pick(Picked::Link(ids.0, ids.1))));
@@ -39,29 +42,52 @@ pub(super) fn topology(
             }
         });
     let links: Vec<Html> = links.collect();
+    let height = boxes.first().map(|of| of.height_px).filter(|px| *px > 0.0);
+    let style = height.map(|px| format!("height:{}px", fixed(px, 0)));
+    let class = classes!("topology", height.map(|_| "grouped"));
     html! {
-        <section class="topology" aria-label="Cluster" data-testid="topology">
+        <section {class} {style} aria-label="Cluster" data-testid="topology">
             <svg class="links" viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true" focusable="false">
                 { for links }
             </svg>
-            { for scene.boxes().iter().map(|of| group(scene, of)) }
-            { picture::of(scene.spec).between(scene) }
+            { for boxes.iter().map(|of| group(scene, of)) }
+            { picture::of(scene.spec).between(scene, &boxes) }
             <div role="group" aria-label="Links" onkeydown={roving()}>
-                { for picking.iter().filter(|_| count <= LINKS_NODES_MAX).flat_map(|it| handles(scene, it, act)) }
+                { for picking.iter().filter(|_| has_handles(scene)).flat_map(|it| handles(scene, &boxes, &places, it, act)) }
             </div>
             <div role="group" aria-label="Messages on their way" onkeydown={roving()}>
                 { for scene.flights.iter().enumerate().filter_map(|(index, message)| {
-                    flight(scene, message, index, now_ms, still, picking.as_ref().filter(|it| it.with_messages), act)
+                    flight(scene, &places, (message, index), (now_ms, still), picking.as_ref().filter(|it| it.with_messages), act)
                 }) }
             </div>
-            { for scene.nodes.iter().enumerate().map(|(index, node)| badge(scene, node, place(scene, index), act)) }
+            { for scene.nodes.iter().zip(&places).map(|(node, place)| badge(scene, node, *place, act)) }
         </section>
     }
 }
 
+/// Every pair of nodes, by their places.
+fn pairs(scene: &Scene) -> impl Iterator<Item = (usize, usize)> {
+    let count = scene.nodes.len();
+    (0..count).flat_map(move |a| (a + 1..count).map(move |b| (a, b)))
+}
+
+/// Whether a link is drawn: from group to group only one that is selected or cut, so that boxes stay legible.
+fn is_drawn(
+    scene: &Scene,
+    boxes: &[GroupBox],
+    picking: Option<&Picking<'_>>,
+    a: usize,
+    b: usize,
+) -> bool {
+    let (a, b) = (&scene.nodes[a], &scene.nodes[b]);
+    let is_special =
+        |it: &Picking<'_>| it.picked == Some(Picked::Link(a.id, b.id)) || (it.is_cut)(a.id, b.id);
+    boxes.is_empty() || a.group == b.group || picking.is_some_and(is_special)
+}
+
 /// Nodes stand in their group's box, or on an ellipse: the first at the top, clockwise.
-fn place(scene: &Scene, index: usize) -> Place {
-    if let Some(place) = scene.place_in_box(index) {
+fn place(scene: &Scene, boxes: &[GroupBox], index: usize) -> Place {
+    if let Some(place) = scene.place_in_box(boxes, index) {
         return place;
     }
     let count = scene.nodes.len();
@@ -85,7 +111,6 @@ fn group(scene: &Scene, of: &GroupBox) -> Html {
     let style = format!("top:{};height:{}", percent(of.top), percent(of.height));
     html! {
         <div class="group-box" {style} data-group={of.group.to_string()}>
-            <span class="group-name">{ format!("group {}", of.group + 1) }</span>
             { picture::of(scene.spec).group(scene, of) }
         </div>
     }
@@ -113,12 +138,21 @@ const LINKS_NODES_MAX: usize = 7;
 /// Where a link's button stands: not in the middle, where diagonals meet.
 const HANDLE: f64 = 0.42;
 
+fn has_handles(scene: &Scene) -> bool {
+    scene.nodes.len() <= LINKS_NODES_MAX
+}
+
 /// A button for each link; one of them is in the order of the focus, the arrows go to the others.
-fn handles(scene: &Scene, picking: &Picking<'_>, act: &Callback<StageAct>) -> Vec<Html> {
-    let count = scene.nodes.len();
-    let pairs = (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b)));
+fn handles(
+    scene: &Scene,
+    boxes: &[GroupBox],
+    places: &[Place],
+    picking: &Picking<'_>,
+    act: &Callback<StageAct>,
+) -> Vec<Html> {
+    let pairs = pairs(scene).filter(|(a, b)| is_drawn(scene, boxes, Some(picking), *a, *b));
     let one = |(number, (at, to)): (usize, (usize, usize))| {
-        let ((x1, y1), (x2, y2)) = (place(scene, at), place(scene, to));
+        let ((x1, y1), (x2, y2)) = (places[at], places[to]);
         let (a, b) = (scene.nodes[at].id, scene.nodes[to].id);
         let link = Picked::Link(a, b);
         let style = format!(
@@ -158,19 +192,15 @@ fn roving() -> Callback<KeyboardEvent> {
 
 fn flight(
     scene: &Scene,
-    flight: &FlightScene,
-    index: usize,
-    now_ms: f64,
-    still: bool,
+    places: &[Place],
+    (flight, index): (&FlightScene, usize),
+    (now_ms, still): (f64, bool),
     picking: Option<&Picking<'_>>,
     act: &Callback<StageAct>,
 ) -> Option<Html> {
     let at = |id: u16| {
-        scene
-            .nodes
-            .iter()
-            .position(|node| node.id == id)
-            .map(|index| place(scene, index))
+        let place = scene.nodes.iter().position(|node| node.id == id);
+        place.and_then(|place| places.get(place).copied())
     };
     let ((x1, y1), (x2, y2)) = (at(flight.from)?, at(flight.to)?);
     let progress = if still { 0.5 } else { flight.progress(now_ms) };
@@ -232,6 +262,7 @@ fn badge(scene: &Scene, node: &NodeScene, (x, y): Place, act: &Callback<StageAct
             style={format!("left:{};top:{}", percent(x), percent(y))} aria-pressed={is_selected.to_string()}
             data-testid={format!("node-{}", node.id)} data-node={node.id.to_string()} data-phase={phase}>
             <span class="node-number"><span class="unseen">{ "Node " }</span>{ node.id }</span>
+            { picture::of(scene.spec).sign(scene, node) }
             <span class="node-word">{ word }</span>
             { chip(label) }
         </button>

@@ -1,10 +1,39 @@
-//! Sharded two-phase commit: transfers and slots by their phases.
+//! Sharded two-phase commit: a box for each cluster with its log as a table of slots, a crown on whoever leads, chips for
+//! items, a rail for the transfer in focus between coordinator and participant, and the sum of it all.
 
 use phaselab_core::codec;
-use phaselab_core::protocol::sharded_2pc::{Request, phase};
+use phaselab_core::protocol::sharded_2pc::{Reply, Request, ShardedConfig, phase};
 use phaselab_core::view::Spec;
 
-use super::{Picture, Tone};
+use super::{Form, FormField, Picture, Redirect, Tone};
+use crate::scene::{BoxSizes, Scene};
+
+#[cfg(target_arch = "wasm32")]
+mod drawn;
+pub mod rail;
+pub mod sum;
+pub mod table;
+
+/// What is moved, from where to where.
+static TRANSFER: Form = Form {
+    what: "Submit a transfer",
+    fields: &[
+        number("from", "From item", "1001"),
+        number("to", "To item", "3001"),
+        number("amount", "Amount", "10"),
+    ],
+    ways: &["Transfer", "Read the first item"],
+    counts: false,
+};
+
+const fn number(id: &'static str, name: &'static str, first: &'static str) -> FormField {
+    FormField {
+        id,
+        name,
+        first,
+        is_number: true,
+    }
+}
 
 /// Draws sharded two-phase commit.
 pub struct ShardedPicture;
@@ -21,33 +50,98 @@ impl Picture for ShardedPicture {
         }
     }
 
-    /// A transfer. The numbers in the name are the items, as in `1001 -> 3001`; 1 and 2 where it has none.
-    fn request(&self, name: &str, amount: u64) -> Option<Vec<u8>> {
-        let words = name.split(|c: char| !c.is_ascii_digit());
-        let mut items = words.filter_map(|word| word.parse().ok());
-        Some(codec::encode(&Request::Transfer {
-            sender: items.next().unwrap_or(1),
-            receiver: items.next().unwrap_or(2),
-            amount,
+    fn has_world(&self) -> bool {
+        false
+    }
+
+    fn form(&self) -> Option<&'static Form> {
+        Some(&TRANSFER)
+    }
+
+    /// A transfer, or a read of the first item.
+    fn request(&self, fields: &[&str], way: usize) -> Result<Vec<u8>, String> {
+        let [from, to, amount] = fields else {
+            return Err("A transfer has two items and an amount.".to_owned());
+        };
+        let [sender, receiver, of] = TRANSFER.fields else {
+            unreachable!("the form has three fields");
+        };
+        let request = match way {
+            0 => Request::Transfer {
+                sender: sender.whole(from)?,
+                receiver: receiver.whole(to)?,
+                amount: of.whole(amount)?,
+            },
+            _ => Request::Read {
+                item: sender.whole(from)?,
+            },
+        };
+        Ok(codec::encode(&request))
+    }
+
+    /// The reference's accounts; and timers for a browser, where threads share a processor and people look on.
+    fn room_config(&self) -> Option<Vec<u8>> {
+        Some(codec::encode(&ShardedConfig {
+            balances: vec![(1001, 100), (3001, 50)],
+            heartbeat_ms: 150,
+            election_timeout_ms: 700,
+            resend_ms: 300,
+            ..ShardedConfig::default()
         }))
+    }
+
+    fn room_nodes(&self) -> u16 {
+        6
+    }
+
+    fn redirect(&self, reply: &[u8]) -> Option<Redirect> {
+        match codec::decode(reply).ok()? {
+            Reply::NotLeader { hint, .. } => Some(Redirect::Member(hint.map(|node| node.0))),
+            Reply::WrongCluster { cluster } => Some(Redirect::Group(cluster.0)),
+            _ => None,
+        }
+    }
+
+    fn box_sizes(&self) -> Option<BoxSizes> {
+        Some(BoxSizes {
+            head: 46.0,
+            row: 32.0,
+            foot: 36.0,
+            between: 72.0,
+            apart: 12.0,
+            nodes_width: 34.0,
+        })
+    }
+
+    /// The coordinator's, above the participant's.
+    fn groups_first(&self, scene: &Scene) -> Vec<u16> {
+        rail::rail(scene).map_or_else(Vec::new, |rail| {
+            std::iter::once(rail.coordinator)
+                .chain(rail.participant)
+                .collect()
+        })
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn table(&self, _: &Scene) -> yew::Html {
+        drawn::legend()
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn sign(&self, scene: &Scene, node: &crate::scene::NodeScene) -> yew::Html {
+        drawn::crown(scene, node)
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn group(&self, scene: &Scene, of: &crate::scene::GroupBox) -> yew::Html {
+        drawn::cluster(scene, of)
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn between(&self, scene: &Scene, boxes: &[crate::scene::GroupBox]) -> yew::Html {
+        drawn::between(scene, boxes)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_numbers_in_a_name_are_the_items() {
-        let asked = |name: &str| {
-            codec::decode::<Request>(&ShardedPicture.request(name, 10).unwrap()).unwrap()
-        };
-        let transfer = |sender, receiver| Request::Transfer {
-            sender,
-            receiver,
-            amount: 10,
-        };
-        assert_eq!(asked("1001 -> 3001"), transfer(1001, 3001));
-        assert_eq!(asked("rent"), transfer(1, 2));
-    }
-}
+mod tests;

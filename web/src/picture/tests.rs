@@ -33,7 +33,8 @@ fn scene(spec: &'static Spec) -> Scene {
 fn a_protocol_without_a_file_is_drawn_from_its_spec() {
     for spec in [Clustered::spec(), Sampled::spec()] {
         let picture = of(spec);
-        assert_eq!(picture.request("rent", 25), None);
+        assert_eq!(picture.form(), None);
+        assert!(picture.request(&["rent", "25"], 0).is_err());
         for (number, phase) in (0..).zip(spec.phases) {
             let tone = picture.tone(spec, number);
             assert_eq!(tone == Tone::Done, phase.terminal, "{}", phase.name);
@@ -65,7 +66,7 @@ fn groups_stand_in_boxes_one_above_the_other() {
     assert!(boxes[0].top + boxes[0].height < boxes[1].top);
     for (number, of) in boxes.iter().enumerate() {
         for node in &of.nodes {
-            let (x, y) = scene.place_in_box(*node).unwrap();
+            let (x, y) = scene.place_in_box(&boxes, *node).unwrap();
             assert!(0.0 < x && x < 100.0);
             assert!(of.top < y && y < of.top + of.height, "box {number}");
         }
@@ -73,6 +74,6 @@ fn groups_stand_in_boxes_one_above_the_other() {
     let mut one = scene;
     one.nodes.truncate(3);
     assert!(one.boxes().is_empty());
-    assert_eq!(one.place_in_box(0), None);
+    assert_eq!(one.place_in_box(&[], 0), None);
     assert_eq!(one.label(Hash32([9; 32])), None);
 }

@@ -4,8 +4,29 @@ use phaselab_core::codec;
 use phaselab_core::protocol::two_phase::SubmitEvent;
 use phaselab_core::view::Spec;
 
-use super::{Picture, Tone};
+use super::{Form, FormField, Picture, Tone};
 use crate::scene::{InstancePicture, NodeScene, Scene};
+
+/// What is paid, and by what name.
+static PAYMENT: Form = Form {
+    what: "Submit a payment",
+    fields: &[
+        FormField {
+            id: "event",
+            name: "Event",
+            first: "withdraw-1",
+            is_number: false,
+        },
+        FormField {
+            id: "amount",
+            name: "Amount",
+            first: "25",
+            is_number: true,
+        },
+    ],
+    ways: &["Submit"],
+    counts: true,
+};
 
 /// Draws two-phase.
 pub struct TwoPhasePicture;
@@ -22,11 +43,21 @@ impl Picture for TwoPhasePicture {
         }
     }
 
+    fn form(&self) -> Option<&'static Form> {
+        Some(&PAYMENT)
+    }
+
     /// A payment to be signed.
-    fn request(&self, name: &str, amount: u64) -> Option<Vec<u8>> {
-        Some(codec::encode(&SubmitEvent {
-            event: name.to_owned(),
-            amount,
+    fn request(&self, fields: &[&str], _: usize) -> Result<Vec<u8>, String> {
+        let [name, amount] = fields else {
+            return Err("A payment has a name and an amount.".to_owned());
+        };
+        if name.trim().is_empty() {
+            return Err("Give the request a name.".to_owned());
+        }
+        Ok(codec::encode(&SubmitEvent {
+            event: name.trim().to_owned(),
+            amount: PAYMENT.fields[1].whole(amount)?,
             destination: None,
             supersedes: None,
         }))
@@ -135,7 +166,9 @@ mod tests {
         let parsed = ProtocolKind::TwoPhase
             .parse_request("request", "event = \"rent\"\namount = 25\n")
             .unwrap();
-        assert_eq!(picture::request(ProtocolKind::TwoPhase, "rent", 25), parsed);
+        let request = |name, amount| picture::request(ProtocolKind::TwoPhase, &[name, amount], 0);
+        assert_eq!(request("rent", "25"), Ok(parsed));
+        assert!(request(" ", "25").is_err() && request("rent", "much").is_err());
     }
 
     #[test]

@@ -62,10 +62,23 @@ pub enum Field {
     Number(&'static str),
     /// A text, with what it is.
     Text(&'static str),
+    /// Another one.
+    Also(&'static str),
 }
 
 impl Verb {
-    /// Every one, in the order of the list.
+    /// Those that a run of this protocol knows, in the order of the list.
+    pub fn all(kind: ProtocolKind) -> Vec<Verb> {
+        let picture = picture::of(kind.spec());
+        let is_known = |verb: &Verb| match verb {
+            World => picture.has_world(),
+            Submit => picture.form().is_some(),
+            _ => true,
+        };
+        Verb::ALL.into_iter().filter(is_known).collect()
+    }
+
+    /// Every one.
     pub const ALL: [Verb; 15] = [
         Crash, Restart, Lie, Cut, Mend, Part, Heal, Drop, Delay, Duplicate, Corrupt, Disk, Clock,
         World, Submit,
@@ -104,7 +117,8 @@ impl Verb {
             Heal => &[],
             Clock => &[Field::Node, Field::Number("% of right")],
             World => &[Field::Other, Field::How, Field::Number("output or amount")],
-            Submit => &[Field::Other, Field::Text("Name"), Field::Number("amount")],
+            // With what its form has.
+            Submit => &[Field::Other],
         }
     }
 }
@@ -124,6 +138,8 @@ pub struct Deed {
     pub number: String,
     /// A text.
     pub text: String,
+    /// Another one.
+    pub also: String,
 }
 
 impl Default for Deed {
@@ -135,17 +151,49 @@ impl Default for Deed {
             how: 0,
             number: "100".to_owned(),
             text: String::new(),
+            also: String::new(),
         }
     }
 }
 
+/// The name of a request by hand, where requests have names.
+const BY_HAND: &str = "by-hand-1";
+
 impl Deed {
+    /// What has to be said.
+    pub fn fields(&self, scenario: &Scenario) -> Vec<Field> {
+        let mut fields = self.verb.fields().to_vec();
+        if self.verb != Submit {
+            return fields;
+        }
+        let form = picture::of(scenario.protocol.spec()).form();
+        if form.is_some_and(|form| form.ways.len() > 1) {
+            fields.push(Field::How);
+        }
+        match form.map_or(&[][..], |form| form.fields) {
+            [text, also, number] => fields.extend([
+                Field::Text(text.name),
+                Field::Also(also.name),
+                Field::Number(number.name),
+            ]),
+            [text, number] => fields.extend([Field::Text(text.name), Field::Number(number.name)]),
+            _ => {}
+        }
+        fields
+    }
+
     /// Chooses what is done; what is said of it begins anew, but for the node.
     pub fn choose(&mut self, verb: Verb, scenario: &Scenario) {
+        let form = picture::of(scenario.protocol.spec()).form();
+        let first = |place: usize| {
+            let field = form.and_then(|form| form.fields.get(place));
+            field.map_or("", |field| field.first)
+        };
+        let last = form.map_or(0, |form| form.fields.len().saturating_sub(1));
         let number = match verb {
             Delay => "500",
             Clock => "200",
-            Submit => "25",
+            Submit => first(last),
             World => "1",
             _ => "",
         };
@@ -159,7 +207,8 @@ impl Deed {
                 };
                 [&list(1..=half), " | ", &list(half + 1..=scenario.nodes)].concat()
             }
-            Submit => "by-hand-1".to_owned(),
+            Submit if form.is_some_and(|form| form.counts) => BY_HAND.to_owned(),
+            Submit => first(0).to_owned(),
             _ => String::new(),
         };
         *self = Deed {
@@ -173,6 +222,7 @@ impl Deed {
             how: 0,
             number: number.to_owned(),
             text,
+            also: if verb == Submit { first(1) } else { "" }.to_owned(),
         };
     }
 
@@ -183,6 +233,10 @@ impl Deed {
             Lie => Behaviour::ALL.into_iter().map(words::behaviour).collect(),
             Disk => vec!["writes fail", "everything is lost"],
             Cut | Mend => vec!["both ways", "one way"],
+            Submit => {
+                let form = picture::of(scenario.protocol.spec()).form();
+                form.map_or_else(Vec::new, |form| form.ways.to_vec())
+            }
             World => vec![
                 "hide an output",
                 "show an output",
@@ -257,11 +311,13 @@ impl Deed {
                 change: self.change(scenario)?,
             },
             Submit => {
-                let name = self.text.trim();
-                if name.is_empty() {
-                    return Err("Give the request a name.".to_owned());
-                }
-                let request = picture::request(scenario.protocol, name, self.whole("amount")?);
+                let form = picture::of(scenario.protocol.spec()).form();
+                let all = [self.text.as_str(), &self.also, &self.number];
+                let fields: Vec<&str> = match form.map_or(0, |form| form.fields.len()) {
+                    2 => vec![all[0], all[2]],
+                    _ => all.to_vec(),
+                };
+                let request = picture::request(scenario.protocol, &fields, self.how)?;
                 let to = match any(self.other) {
                     Some(node) => vec![node],
                     None => scenario.ids().collect(),

@@ -2,14 +2,19 @@
 
 use phaselab_core::sim::Sim;
 use phaselab_core::types::NodeId;
+use phaselab_core::view::ViewScope;
 use phaselab_core::why::why;
 
 use super::Session;
+use crate::history::History;
 
 /// What is decided: `withdraw-1 = A at nodes 1 2`.
 pub(super) fn decisions(sim: &Sim) -> Vec<String> {
     let report = sim.report();
-    let told = report.decisions.iter().map(|decision| {
+    let parts = parts(sim);
+    let decisions = report.decisions.iter();
+    let decisions = decisions.filter(|decision| !parts.contains(&decision.instance));
+    let told = decisions.map(|decision| {
         let value = decision.label.clone();
         let value = value.unwrap_or_else(|| decision.value.short().to_string());
         [
@@ -22,6 +27,21 @@ pub(super) fn decisions(sim: &Sim) -> Vec<String> {
         .concat()
     });
     told.collect()
+}
+
+/// The names of instances that are parts of others, which nobody asked for.
+fn parts(sim: &Sim) -> Vec<String> {
+    let spec = sim.spec();
+    if !spec.has_nested() {
+        return Vec::new();
+    }
+    let mut wholes = History::of(spec);
+    for entry in sim.log().iter() {
+        wholes.note(entry.at.0, 0, &entry.event);
+    }
+    let names = sim.names();
+    let parts = names.iter().filter(|(id, _)| wholes.is_part(**id));
+    parts.map(|(_, name)| name.clone()).collect()
 }
 
 /// Rules that are broken, with what broke them.
@@ -76,7 +96,22 @@ impl Session {
             .filter(|_| is_over && !self.is_playing && self.goal.is_none())?;
         let sim = self.sim();
         let honest = |id: &NodeId| sim.is_alive(*id) && !sim.is_byzantine(*id);
-        let mut open = sim.scenario().ids().filter(honest).filter_map(|id| {
+        let groups = &sim.scenario().groups;
+        let group = |id: NodeId| groups.get(usize::from(id.0) - 1);
+        let knows = |id: NodeId| {
+            let view = sim.view(id, ViewScope::Instance(focus));
+            view.instances.iter().any(|instance| instance.id == focus)
+        };
+        let knowing: Vec<_> = sim
+            .scenario()
+            .ids()
+            .filter(|id| knows(*id))
+            .map(group)
+            .collect();
+        // What one group does is none of another's business.
+        let is_concerned = |id: &NodeId| knowing.is_empty() || knowing.contains(&group(*id));
+        let concerned = sim.scenario().ids().filter(honest).filter(is_concerned);
+        let mut open = concerned.filter_map(|id| {
             let why = why(sim, id, focus);
             (!why.ended).then_some(why.lacks)
         });

@@ -72,7 +72,7 @@ impl Scout {
                 let at_ms = entry.at.0 as f64 / 1e6;
                 let is_phase = matches!(entry.event.kind, EventKind::PhaseEntered(_));
                 let is_new = self.moments_ms.last().is_none_or(|last| *last < at_ms);
-                if is_new && (is_phase || narrate::is_told(entry.event.kind)) {
+                if is_new && (is_phase || narrate::is_worth_telling(sim.spec(), &entry.event)) {
                     self.moments_ms.push(at_ms);
                 }
                 if is_fault(entry.event.kind) {

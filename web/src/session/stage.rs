@@ -99,10 +99,21 @@ impl Session {
             ),
             topics: self.topics(&nodes),
             focus,
+            broken: self.broken_rules(),
             labels: values.into_iter().filter_map(label).collect(),
             selected: self.selected.map(|node| node.0),
             nodes,
         }
+    }
+
+    /// The rules that are broken, where the picture shows one of them.
+    fn broken_rules(&self) -> Vec<&'static str> {
+        if !self.sim().spec().has_nested() {
+            return Vec::new();
+        }
+        let broken = self.sim().verdicts().into_iter();
+        let broken = broken.filter(|verdict| !verdict.holds);
+        broken.map(|verdict| verdict.name).collect()
     }
 
     fn node_scene(
@@ -136,7 +147,7 @@ impl Session {
                 .filter(|(by, _)| *by == id)
                 .map(|(_, value)| *value)
                 .collect(),
-            picture: NodePicture::from(&sim.view(id, scope)),
+            picture: NodePicture::of(sim.spec(), sim.view(id, scope)),
             ribbon,
             marks: self.history.marks(id.0, focus),
         }
@@ -208,11 +219,22 @@ impl Session {
             step: Some(entry.id.step),
             at_ms: to_ms(entry.at),
             node: entry.node.0,
-            sentence: narrate::sentence(sim.spec(), entry.node, &entry.event, letter),
+            sentence: self.about(entry.event.instance)
+                + &narrate::sentence(sim.spec(), entry.node, &entry.event, letter),
             kind: narrate::event_name(entry.event.kind),
             is_cause: causes.any(|it| (it.step, it.index) == (entry.id.step, Some(entry.id.index))),
             value: label,
         }
+    }
+
+    /// What a sentence begins with, where it would not say which of several instances it is about.
+    fn about(&self, instance: Option<InstanceId>) -> String {
+        let is_one_of_several = |id: &InstanceId| {
+            let has_parts = self.sim().spec().has_nested();
+            has_parts && !self.history.is_part(*id) && self.history.topics().len() > 1
+        };
+        let about = instance.filter(is_one_of_several);
+        about.map_or_else(String::new, |id| self.name_of(id) + ": ")
     }
 
     /// The instance that is shown.

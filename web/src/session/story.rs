@@ -103,7 +103,7 @@ impl Story {
     fn is_told(&mut self, place: usize, entry: &Logged, spec: &Spec) -> bool {
         let event = &entry.event;
         let EventKind::MessageDropped(kind) = event.kind else {
-            return narrate::is_told(event.kind);
+            return narrate::is_worth_telling(spec, event);
         };
         let shape = spec.messages.get(usize::from(kind)).map(|kind| kind.shape);
         let loss = (

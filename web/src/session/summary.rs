@@ -42,6 +42,9 @@ impl Session {
                 continue;
             };
             let instance = record.instance;
+            if self.history.is_part(instance) {
+                continue;
+            }
             let known = found
                 .iter_mut()
                 .find(|(_, known)| (known.instance, known.value) == (instance, value));
@@ -80,8 +83,12 @@ impl Session {
 
     /// How much of each node is looked at.
     pub(super) fn scope(&self) -> ViewScope {
+        let topics = self.history.topics().len();
         match self.focused() {
-            Some(focus) if self.history.topics().len() > TOPICS_MAX => ViewScope::Instance(focus),
+            // Of an instance with parts, all are the more.
+            Some(focus) if topics > TOPICS_MAX || self.sim().spec().has_nested() => {
+                ViewScope::Instance(focus)
+            }
             _ => ViewScope::Full,
         }
     }

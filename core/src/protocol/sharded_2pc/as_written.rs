@@ -46,6 +46,7 @@ mod coordinate;
 mod log;
 mod oracle;
 mod participate;
+mod shard;
 mod view;
 
 pub(super) use oracle::WrittenOracle;

@@ -95,6 +95,7 @@ impl Sharded2pc {
                 Event::new(event, Some(slot_id(place.cluster, seq)), round(ballot))
                     .value(Some(Command::hash(req.as_ref())))
                     .peer(from)
+                    .count(seq, 0, 0)
             });
         }
     }
@@ -183,7 +184,7 @@ impl Sharded2pc {
             cx.set_timer(Timer::Resend, cx.env().config.resend());
             cx.count("sharded_2pc_elections_won_total");
             cx.emit(Level::Protocol, || {
-                Event::new(EventKind::RoundEntered, None, round(ballot))
+                Event::new(EventKind::Elected, None, round(ballot))
             });
         }
     }
@@ -277,7 +278,9 @@ impl Sharded2pc {
         let round = round(self.ballot());
         cx.emit(Level::Protocol, || {
             let instance = Some(slot_id(place.cluster, slot));
-            Event::new(EventKind::Proposed, instance, round).value(Some(hash))
+            Event::new(EventKind::Proposed, instance, round)
+                .value(Some(hash))
+                .count(slot, 0, 0)
         });
         true
     }
@@ -307,7 +310,10 @@ impl Sharded2pc {
             value: Some(self.machine.digest(&place, &items)),
             round,
         });
-        tell_phase(cx, instance, phase::EXECUTED, round);
+        cx.emit(Level::Protocol, || {
+            let event = EventKind::PhaseEntered(phase::EXECUTED);
+            Event::new(event, Some(instance), round).count(slot, 0, 0)
+        });
         let Some(command) = command else {
             return;
         };
@@ -343,7 +349,19 @@ impl Sharded2pc {
             }
             Applied::Voted(id) => {
                 if let Some(txn) = self.machine.transaction(id) {
-                    tell_phase(cx, id.instance(), txn.phase.index(), Round(id.attempt));
+                    let (instance, round) = (id.instance(), Round(id.attempt));
+                    tell_phase(cx, instance, txn.phase.index(), round);
+                    let vote = match txn.phase {
+                        TxnPhase::Prepared(Ok(())) => Some(EventKind::Locked),
+                        TxnPhase::Prepared(Err(_)) => Some(EventKind::Deferred),
+                        TxnPhase::Committed | TxnPhase::Aborted(_) => None,
+                    };
+                    if let Some(vote) = vote {
+                        let value = (vote == EventKind::Locked).then(|| committed_value(id));
+                        cx.emit(Level::Protocol, || {
+                            Event::new(vote, Some(instance), round).value(value)
+                        });
+                    }
                 }
             }
             Applied::Acked(id) => {
@@ -370,6 +388,8 @@ impl Sharded2pc {
         entry: &paxos::LogEntry<Command>,
     ) {
         let (value, round) = (Command::hash(entry.req.as_ref()), round(entry.ballot));
+        let cluster = Place::of(cx.env()).cluster;
+        let members = cx.env().keyring.group(cluster).count() as u64;
         cx.record(Record {
             kind: RecordKind::Decided,
             instance,
@@ -383,7 +403,10 @@ impl Sharded2pc {
             EventKind::FastForwarded
         };
         cx.emit(Level::Decisions, || {
-            Event::new(kind, Some(instance), round).value(Some(value))
+            // Out of a group: that tells a slot's end from a transfer's.
+            Event::new(kind, Some(instance), round)
+                .value(Some(value))
+                .count(0, 0, members)
         });
     }
 

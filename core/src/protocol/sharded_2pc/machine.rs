@@ -252,6 +252,16 @@ impl Machine {
         })
     }
 
+    /// The items that moved, here or away.
+    pub fn moved(&self) -> impl Iterator<Item = Item> + '_ {
+        self.homes.iter().map(|(item, _)| *item)
+    }
+
+    /// The transaction that holds an item.
+    pub fn lock(&self, item: Item) -> Option<TxnId> {
+        self.locks.get(&item).copied()
+    }
+
     /// A transaction's row.
     pub fn transaction(&self, id: TxnId) -> Option<&Txn> {
         self.transactions.get(&id)

@@ -17,6 +17,8 @@ use crate::view::{
     Choice, Field, Glance, InstanceView, Meter, NodeView, Segment, SegmentVote, ViewScope,
 };
 
+pub(super) mod shard;
+
 pub(super) fn glance(state: &Sharded2pc) -> Glance {
     let rows = state.machine.transactions();
     let open = rows.filter(|(_, txn)| !txn.phase.is_outcome()).last();
@@ -52,10 +54,12 @@ pub(super) fn view(state: &Sharded2pc, env: &Env<Sharded2pc>, scope: ViewScope) 
         ViewScope::Summary | ViewScope::Full => true,
     };
     let place = Place::of(env);
-    let mut instances = transfers(state, &place, in_full);
-    let slots = state.paxos.entries();
+    let mut instances = transfers(state, env, &place, in_full, wanted);
+    // There are many slots: those that nobody asks for are not looked at.
+    let is_found = matches!(scope, ViewScope::Instance(_)) && !instances.is_empty();
+    let slots = state.paxos.entries().filter(|_| !is_found);
+    let slots = slots.filter(|(slot, _)| wanted(slot_id(place.cluster, *slot)));
     instances.extend(slots.map(|(slot, entry)| slot_view(state, env, &place, slot, entry)));
-    instances.retain(|instance| wanted(instance.id));
     NodeView {
         instances,
         fields: if in_full {
@@ -63,18 +67,31 @@ pub(super) fn view(state: &Sharded2pc, env: &Env<Sharded2pc>, scope: ViewScope) 
         } else {
             Vec::new()
         },
+        shard: in_full.then(|| shard::shard(state, &place, wanted)),
     }
 }
 
 /// Transactions, and the last transfer of each client that stayed within the cluster.
-fn transfers(state: &Sharded2pc, place: &Place<'_>, in_full: bool) -> Vec<InstanceView> {
+fn transfers(
+    state: &Sharded2pc,
+    env: &Env<Sharded2pc>,
+    place: &Place<'_>,
+    in_full: bool,
+    wanted: impl Fn(InstanceId) -> bool,
+) -> Vec<InstanceView> {
     let mut shown: Vec<InstanceView> = Vec::new();
-    for (id, txn) in state.machine.transactions() {
+    let rows = state.machine.transactions();
+    for (id, txn) in rows.filter(|(id, _)| wanted(id.instance())) {
         let is_committed = txn.phase == TxnPhase::Committed;
         let mut view = transfer_view(id, phase_of(txn), is_committed);
         if in_full {
+            view.meters = last_acceptances(state, env, place, id);
             view.fields = transfer_fields(state, id, txn);
-            view.choices = txn.part.map(|part| choice(id, part)).into_iter().collect();
+            // On the table is what was voted for.
+            let is_voted_for =
+                matches!(txn.phase, TxnPhase::Prepared(Ok(())) | TxnPhase::Committed);
+            let part = txn.part.filter(|_| is_voted_for);
+            view.choices = part.map(|part| choice(id, part)).into_iter().collect();
         }
         shown.push(view);
     }
@@ -85,7 +102,9 @@ fn transfers(state: &Sharded2pc, place: &Place<'_>, in_full: bool) -> Vec<Instan
             number: known.number,
             attempt: known.attempt,
         };
-        if let (Some(outcome), None) = (known.outcome, state.machine.transaction(id)) {
+        if let (Some(outcome), None) = (known.outcome, state.machine.transaction(id))
+            && wanted(id.instance())
+        {
             let end = if outcome.is_ok() {
                 phase::COMMITTED
             } else {
@@ -93,6 +112,7 @@ fn transfers(state: &Sharded2pc, place: &Place<'_>, in_full: bool) -> Vec<Instan
             };
             let mut view = transfer_view(id, end, outcome.is_ok());
             if in_full {
+                view.meters = last_acceptances(state, env, place, id);
                 let words = outcome.map_or_else(|reason| reason.name(), |()| "SUCCESS");
                 view.fields = Vec::from([Field::new("result", words)]);
             }
@@ -100,6 +120,21 @@ fn transfers(state: &Sharded2pc, place: &Place<'_>, in_full: bool) -> Vec<Instan
         }
     }
     shown
+}
+
+/// Who accepted the last entry about a transfer.
+fn last_acceptances(
+    state: &Sharded2pc,
+    env: &Env<Sharded2pc>,
+    place: &Place<'_>,
+    id: TxnId,
+) -> Vec<Meter> {
+    let is_about = |entry: &LogEntry<Command>| entry.req.as_ref().map(Command::id) == Some(id);
+    let mut entries = state.paxos.entries().rev();
+    let last = entries.find(|(_, entry)| is_about(entry));
+    last.map(|(slot, entry)| acceptances(state, env, place, slot, entry))
+        .into_iter()
+        .collect()
 }
 
 pub(super) fn transfer_view(id: TxnId, phase: u8, is_committed: bool) -> InstanceView {

@@ -70,6 +70,7 @@ pub(super) fn view(state: &TwoPhase, env: &Env<TwoPhase>, scope: ViewScope) -> N
             Field::new("commit_quorum", TwoPhase::quorum(env).need().to_string()),
             Field::new("threshold_m", env.config.threshold_m.to_string()),
         ]),
+        shard: None,
     }
 }
 

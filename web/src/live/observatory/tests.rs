@@ -34,6 +34,7 @@ fn report(node: u16, life: u32, sequence: u64, phase: u8) -> NodeReport {
         picture: NodePicture {
             instances: vec![instance],
             fields: Vec::new(),
+            shard: None,
         },
         events: Vec::new(),
     }

@@ -70,38 +70,43 @@ pub(super) fn nodes(session: &Session, any: Option<&str>) -> impl Iterator<Item 
 /// Draws the panel.
 pub(super) fn panel(hand: &Hand, session: &Session, act: &Callback<HandAct>) -> Html {
     let deed = &hand.deed;
-    let verbs = Verb::ALL.into_iter().map(|verb| verb.name().to_owned());
-    let verb = Verb::ALL.iter().position(|verb| *verb == deed.verb);
-    let fields = deed.verb.fields().iter().map(|field| match field {
-        Field::Node => {
-            let chosen = usize::from(deed.node.saturating_sub(1));
-            choose(
-                "deed-node",
-                "Node",
-                nodes(session, None),
-                chosen,
-                act,
-                HandAct::Node,
-            )
-        }
-        Field::Other => {
-            let nodes = nodes(session, Some("any"));
-            choose(
-                "deed-other",
-                "To",
-                nodes,
-                usize::from(deed.other),
-                act,
-                HandAct::Other,
-            )
-        }
-        Field::How => {
-            let ways = deed.ways(session.scenario()).into_iter().map(str::to_owned);
-            choose("deed-how", "How", ways, deed.how, act, HandAct::How)
-        }
-        Field::Number(name) => write("deed-number", name, &deed.number, act, HandAct::Number),
-        Field::Text(name) => write("deed-text", name, &deed.text, act, HandAct::Text),
-    });
+    let all = Verb::all(session.scenario().protocol);
+    let verb = all.iter().position(|verb| *verb == deed.verb);
+    let verbs = all.into_iter().map(|verb| verb.name().to_owned());
+    let fields = deed
+        .fields(session.scenario())
+        .into_iter()
+        .map(|field| match field {
+            Field::Node => {
+                let chosen = usize::from(deed.node.saturating_sub(1));
+                choose(
+                    "deed-node",
+                    "Node",
+                    nodes(session, None),
+                    chosen,
+                    act,
+                    HandAct::Node,
+                )
+            }
+            Field::Other => {
+                let nodes = nodes(session, Some("any"));
+                choose(
+                    "deed-other",
+                    "To",
+                    nodes,
+                    usize::from(deed.other),
+                    act,
+                    HandAct::Other,
+                )
+            }
+            Field::How => {
+                let ways = deed.ways(session.scenario()).into_iter().map(str::to_owned);
+                choose("deed-how", "How", ways, deed.how, act, HandAct::How)
+            }
+            Field::Number(name) => write("deed-number", name, &deed.number, act, HandAct::Number),
+            Field::Text(name) => write("deed-text", name, &deed.text, act, HandAct::Text),
+            Field::Also(name) => write("deed-also", name, &deed.also, act, HandAct::Also),
+        });
     let onsubmit = act.reform(|event: SubmitEvent| {
         event.prevent_default();
         HandAct::Do

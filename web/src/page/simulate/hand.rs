@@ -47,6 +47,7 @@ pub(crate) enum HandAct {
     How(usize),
     Number(String),
     Text(String),
+    Also(String),
     /// Does what the form says.
     Do,
     CrashOrRestart,
@@ -112,7 +113,7 @@ impl Hand {
                 Ok(())
             }
             HandAct::Verb(place) => {
-                let verb = Verb::ALL.get(place).copied();
+                let verb = Verb::all(session.scenario().protocol).get(place).copied();
                 self.deed
                     .choose(verb.unwrap_or(Verb::Crash), session.scenario());
                 Ok(())
@@ -135,6 +136,10 @@ impl Hand {
             }
             HandAct::Text(text) => {
                 self.deed.text = text;
+                Ok(())
+            }
+            HandAct::Also(text) => {
+                self.deed.also = text;
                 Ok(())
             }
             HandAct::Do => {

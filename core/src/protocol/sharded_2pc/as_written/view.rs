@@ -70,6 +70,7 @@ pub(in super::super) fn view(state: &Written, env: &Env<Sharded2pc>, scope: View
     instances.retain(|instance| wanted(instance.id));
     NodeView {
         instances,
+        shard: in_full.then(|| super::shard::shard(state, &place, wanted)),
         fields: if in_full {
             node_fields(state, env, &place)
         } else {
