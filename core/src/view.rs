@@ -2,6 +2,7 @@
 //!
 //! The page, the terminal and the tests read these and nothing else of a protocol's state.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -152,7 +153,7 @@ pub struct NodeView {
     pub fields: Vec<Field>,
     /// What it keeps for its group, where the protocol has groups; absent from summaries.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub shard: Option<ShardView>,
+    pub shard: Option<Box<ShardView>>,
 }
 
 /// One instance at one node.

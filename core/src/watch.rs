@@ -3,6 +3,7 @@
 //! For drawing only. The channels are lossy and nobody signs what is on them. [`crate::view`] holds static names and
 //! cannot be read back; the pictures here mirror it, so that a worker or a process can send one to a page.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -111,7 +112,7 @@ pub struct NodePicture {
     /// Facts about the node as a whole.
     pub fields: Vec<FieldText>,
     /// What it keeps for its group, where the protocol has groups.
-    pub shard: Option<ShardView>,
+    pub shard: Option<Box<ShardView>>,
 }
 
 impl NodePicture {

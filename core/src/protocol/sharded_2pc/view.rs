@@ -1,5 +1,6 @@
 //! What people see of a member: transfers, slots with their ballots, items with their holds. (`PrintView`, `PrintDB`)
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -67,7 +68,7 @@ pub(super) fn view(state: &Sharded2pc, env: &Env<Sharded2pc>, scope: ViewScope) 
         } else {
             Vec::new()
         },
-        shard: in_full.then(|| shard::shard(state, &place, wanted)),
+        shard: in_full.then(|| Box::new(shard::shard(state, &place, wanted))),
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Row<'a> {
 
 /// What is known of a node's part of its cluster.
 pub fn shard(node: &NodeScene) -> Option<&ShardView> {
-    node.picture.shard.as_ref()
+    node.picture.shard.as_deref()
 }
 
 /// The nodes of a cluster.

@@ -1,6 +1,7 @@
 //! What people see of a node under the document's rules: as of a hardened one, with the document's tables and log lines.
 //! (S4-22, S4-43, `PrintBalance`, `PrintDB`, `PrintView`)
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -70,7 +71,7 @@ pub(in super::super) fn view(state: &Written, env: &Env<Sharded2pc>, scope: View
     instances.retain(|instance| wanted(instance.id));
     NodeView {
         instances,
-        shard: in_full.then(|| super::shard::shard(state, &place, wanted)),
+        shard: in_full.then(|| Box::new(super::shard::shard(state, &place, wanted))),
         fields: if in_full {
             node_fields(state, env, &place)
         } else {
