@@ -13,6 +13,10 @@ const searches = [
   ['two rounds, one crash, two values', ['divergent-views', '--rounds', '2', '--crashes', '1'], true],
   ['two rounds, views that change', ['silent-decider', '--rounds', '2', '--crashes', '0', '--minutes', '4'], false],
   ['three rounds', ['divergent-views', '--rounds', '3', '--crashes', '0', '--minutes', '4'], false],
+  ['Multi-Paxos, one ballot, one crash', ['two-commands', '--timeouts', '1', '--crashes', '1'], true],
+  ['Multi-Paxos, two ballots, two commands', ['two-commands', '--timeouts', '2', '--minutes', '5'], false],
+  ['a transfer between two pairs', ['two-pairs'], true],
+  ['a transfer between two pairs, one crash', ['two-pairs', '--crashes', '1', '--minutes', '5'], false],
   ['four signers, two rounds', ['divergent-views', '--nodes', '4', '--rounds', '2', '--crashes', '0', '--minutes', '4'], false],
 ];
 

@@ -26,7 +26,7 @@ mod text;
 mod workload;
 
 pub use form::{Form, read, write};
-pub use workload::{Verdict, Workload, judge};
+pub use workload::{Verdict, Workload, judge, judge_within};
 
 /// The most events of a history that is read.
 pub const EVENTS_MAX: usize = 1_000_000;

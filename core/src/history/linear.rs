@@ -39,7 +39,7 @@ pub(super) enum Found {
     TooMuch,
 }
 
-/// The most steps of a search.
+/// The most steps of a search, unless fewer are asked for: seconds.
 pub(super) const STEPS_MAX: u64 = 20_000_000;
 
 /// The most sets of operations that are remembered.
@@ -117,7 +117,12 @@ impl Left {
 }
 
 /// Looks for an order of the operations.
-pub(super) fn search<M: Machine>(machine: &M, init: M::State, spans: &[Span]) -> Found {
+pub(super) fn search<M: Machine>(
+    machine: &M,
+    init: M::State,
+    spans: &[Span],
+    steps_max: u64,
+) -> Found {
     let mut left = Left::new(spans);
     let mut to_place = spans.iter().filter(|span| span.end.is_some()).count();
     let mut placed = vec![0_u64; spans.len().div_ceil(64)];
@@ -128,7 +133,7 @@ pub(super) fn search<M: Machine>(machine: &M, init: M::State, spans: &[Span]) ->
     let mut node = left.first(0);
     while to_place > 0 {
         steps += 1;
-        if steps > STEPS_MAX || tried.len() > TRIED_MAX {
+        if steps > steps_max || tried.len() > TRIED_MAX {
             return Found::TooMuch;
         }
         if node != NONE && node % 2 == 1 {

@@ -65,6 +65,18 @@ pub enum Verdict {
 /// # Errors
 /// What does not belong to the workload.
 pub fn judge(history: &History, workload: Workload) -> Result<Verdict, HistoryError> {
+    judge_within(history, workload, STEPS_MAX)
+}
+
+/// Judges a history with so many steps at most for each part of it.
+///
+/// # Errors
+/// What does not belong to the workload.
+pub fn judge_within(
+    history: &History,
+    workload: Workload,
+    steps_max: u64,
+) -> Result<Verdict, HistoryError> {
     let operations = history
         .operations()
         .map_err(|(_, what)| HistoryError::at(0, what))?;
@@ -98,7 +110,7 @@ pub fn judge(history: &History, workload: Workload) -> Result<Verdict, HistoryEr
             end: known.end,
         };
         let spans: Vec<Span> = part.iter().map(span).collect();
-        match linear::search(&machine, init, &spans) {
+        match linear::search(&machine, init, &spans, steps_max) {
             Found::Order => {}
             Found::None { stuck } => {
                 let told = tell(history, part[stuck]);
@@ -107,7 +119,7 @@ pub fn judge(history: &History, workload: Workload) -> Result<Verdict, HistoryEr
             }
             Found::TooMuch => {
                 let what = format!(
-                    "{} operations on {} items: no answer after {STEPS_MAX} steps",
+                    "{} operations on {} items: no answer after {steps_max} steps",
                     part.len(),
                     items.len()
                 );

@@ -420,3 +420,42 @@ fn the_page_is_served_with_the_right_types() {
     server.signal("INT");
     assert_eq!(server.wait(), Some(0));
 }
+
+#[test]
+fn what_clients_saw_is_written_and_judged() {
+    let folder = Folder::new();
+    for (format, file) in [("jepsen-edn", "run.edn"), ("jepsen-json", "run.json")] {
+        let words = [
+            "export",
+            "reference-transfer",
+            "--format",
+            format,
+            "--out",
+            file,
+        ];
+        let written = folder.phaselab(&words);
+        assert!(written.status.success(), "{}", text(&written.stderr));
+        let judged = folder.phaselab(&["history", file, "--workload", "bank", "--json"]);
+        assert_eq!(judged.status.code(), Some(0), "{}", text(&judged.stderr));
+        let judged = json(&judged);
+        assert_eq!(
+            (&judged["linearizable"], &judged["events"]),
+            (&Value::Bool(true), &Value::from(6))
+        );
+    }
+    let history = std::fs::read_to_string(folder.0.join("run.edn")).expect("a history");
+    let stale = history.replace("{1001 90}", "{1001 100}");
+    std::fs::write(folder.0.join("stale.edn"), stale).expect("a folder that takes files");
+    let judged = folder.phaselab(&["history", "stale.edn", "--workload", "bank"]);
+    assert_eq!(judged.status.code(), Some(1));
+    let told = text(&judged.stdout);
+    assert!(told.contains("the read of 1001 = 100"), "{told}");
+    std::fs::write(folder.0.join("torn.edn"), &history[..history.len() - 9])
+        .expect("a folder that takes files");
+    let refused = folder.refused(&["history", "torn.edn", "--workload", "bank"]);
+    assert!(refused.contains("torn.edn: line 7: expected"), "{refused}");
+    let refused = folder.refused(&["history", "run.edn", "--workload", "register"]);
+    assert!(refused.contains("expected read, write or cas"), "{refused}");
+    let refused = folder.refused(&["export", "three-signers", "--format", "jepsen-edn"]);
+    assert!(refused.contains("no items that are read"), "{refused}");
+}

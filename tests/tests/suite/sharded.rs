@@ -5,11 +5,9 @@ use std::panic::catch_unwind;
 use std::thread;
 
 use phaselab_core::codec::decode;
-use phaselab_core::explore::cluster::{Action, Bounds, Cluster as Checked};
-use phaselab_core::explore::{Limits, Search};
 use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::protocol::sharded_2pc::command::Reason;
-use phaselab_core::protocol::sharded_2pc::{Reply, Request, Sharded2pc};
+use phaselab_core::protocol::sharded_2pc::{Reply, Request};
 use phaselab_core::scenario::{Act, find, parse};
 use phaselab_core::sim::Sim;
 use phaselab_core::sim::report::Report;
@@ -302,64 +300,4 @@ fn a_number_is_answered_once_and_again_the_same() {
     let reason = Reason::Old;
     assert_eq!(told[3..], [Reply::Failed { reason }]);
     assert_eq!((balance(&sim, 1001), balance(&sim, 3001)), (89, 61));
-}
-
-/// One cluster of three under every schedule: whoever seeks to lead, whichever message arrives where and when.
-#[test]
-fn no_schedule_of_one_cluster_breaks_a_promise() {
-    let outcome = explore(
-        1,
-        &["transfer = { sender = 1, receiver = 2, amount = 5 }"],
-        20_000,
-    );
-    assert_eq!(outcome.violation.map(|violation| violation.property), None);
-    assert!(outcome.distinct >= 20_000, "{}", outcome.distinct);
-}
-
-/// Minutes: `cargo test --release -p phaselab-tests --test suite sharded::at_length -- --ignored --nocapture`.
-#[test]
-#[ignore = "takes minutes"]
-fn at_length() {
-    let requests = [
-        "transfer = { sender = 1, receiver = 2, amount = 5 }",
-        "transfer = { sender = 2, receiver = 1, amount = 7 }",
-    ];
-    for (rounds, states) in [(1, 2_000_000), (2, 2_000_000)] {
-        let outcome = explore(rounds, &requests, states);
-        let (distinct, depth) = (outcome.distinct, outcome.depth);
-        println!(
-            "rounds {rounds}: {distinct} states, depth {depth}, all: {}",
-            outcome.complete
-        );
-        assert_eq!(outcome.violation.map(|violation| violation.property), None);
-    }
-}
-
-fn explore(
-    rounds: u32,
-    requests: &[&str],
-    states: u64,
-) -> phaselab_core::explore::Outcome<Action<Sharded2pc>> {
-    let mut text = String::from("protocol = \"sharded-2pc\"\nnodes = 3\n");
-    for request in requests {
-        text += &format!("[[at]]\nms = 1\ndo = \"submit\"\nto = [1]\nrequest = {{ {request} }}\n");
-    }
-    let scenario = parse("cluster.toml", &text).expect("a sound scenario");
-    let bounds = Bounds {
-        rounds,
-        crashes: 0,
-        housekeeping: 0,
-        repeats: 0,
-        late_requests: true,
-        beyond_decisions: true,
-        ..Bounds::DEFAULT
-    };
-    let cluster = Checked::<Sharded2pc>::new(&scenario, bounds).expect("what can be checked");
-    let limits = Limits {
-        states,
-        ..Limits::default()
-    };
-    let mut search = Search::new(cluster, limits);
-    search.advance(usize::MAX);
-    search.outcome()
 }
