@@ -20,6 +20,7 @@ mod quorum;
 mod recording;
 mod rounds;
 mod sharded;
+mod sharded_written;
 mod signatures;
 mod sketches;
 mod swarm;
