@@ -141,7 +141,7 @@ fn the_timing_diagram_in_virtual_milliseconds() {
             let first = entries.find(|entry| {
                 let is_transfer = entry.event.instance == Some(transfer());
                 let kind = EventKind::PhaseEntered(phase);
-                is_transfer && entry.event.kind == kind && entry.node == Some(NodeId(node))
+                is_transfer && entry.event.kind == kind && entry.node == NodeId(node)
             });
             first.expect("it is entered").at.as_ms() - 100
         };
