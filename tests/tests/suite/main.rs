@@ -22,6 +22,7 @@ mod recording;
 mod rounds;
 mod sharded;
 mod sharded_checked;
+mod sharded_written;
 mod signatures;
 mod sketches;
 mod swarm;

@@ -22,7 +22,7 @@
 //! It has ballots and a `config`, and says that another node may come to lead; how, it does not. Here a node that hears no
 //! heartbeat seeks promises, and from those of a majority takes of each seq the entry under the highest ballot, its own of
 //! equal ones (S4-F24); it proposes anew what it has not executed, a no-op in a gap, and takes up no transaction (S4-F3).
-//! A call that is not answered within `prepare_timeout_ms` has failed. Balances, `lastExecuted`, the promise and the log
+//! What failed is not kept: a retry of it runs anew. A call that is not answered within `prepare_timeout_ms` has failed. Balances, `lastExecuted`, the promise and the log
 //! are on disk; locks, transactions, replies and `twoPCWAL` are memory (S4-F19). A balance is read at the leader (S4-F23).
 //! The oldest entries go beyond [`LOG_MAX`]. Items do not move, and sums that cannot be counted fail: both are no flaws
 //! that one could want. A second request while the first is under way meets its lock.

@@ -13,6 +13,7 @@ use crate::protocol::{ProtocolKind, members};
 use crate::replica;
 use crate::scenario::member_seed;
 
+mod as_written;
 mod hearing;
 
 const ONE: GroupId = GroupId(1);
