@@ -304,8 +304,12 @@ impl Scene {
     /// Where a node is with the instance in focus, in a word.
     pub fn phase_word(&self, node: &NodeScene) -> &'static str {
         if self.spec.has_nested() && self.focused(node).is_none() {
-            // Another group's, or none's.
-            return "apart";
+            // It is another group's, if it is anybody's.
+            return if self.focus.is_some() {
+                "apart"
+            } else {
+                "idle"
+            };
         }
         self.phase_name(self.phase(node))
     }
