@@ -232,8 +232,10 @@ fn the_arc_of_a_round_depletes_with_the_clock_and_is_gone_once_it_is_decided() {
 #[test]
 fn what_is_decided_is_told_as_reports_tell_it() {
     for entry in scenario::builtin() {
-        for seed in 1..=8 {
-            let mut scenario = scenario::parse(entry.name, entry.text).unwrap();
+        let scenario = scenario::parse(entry.name, entry.text).unwrap();
+        // Nine nodes sign three times as much.
+        for seed in 1..=(if scenario.nodes > 4 { 2 } else { 8 }) {
+            let mut scenario = scenario.clone();
             scenario.seed = seed;
             let mut session = Session::open(&scenario).unwrap();
             session.end();
