@@ -18,6 +18,9 @@ main(() =>
     await page.getByTestId('spacetime').waitFor();
     await keep('space-time');
     await page.goto('about:blank');
+    await held(page, `${address}#scenario=sharded-2pc/reference-transfer`);
+    await keep('sharded');
+    await page.goto('about:blank');
     await decided(page, `${address}?room=pictures#live`);
     await keep('live');
   }),
@@ -29,6 +32,15 @@ async function stepped(page, address) {
   await page.getByTestId('play').waitFor();
   for (let step = 0; step < 16; step += 1) await page.getByTestId('step').click();
   await page.getByTestId('play').hover();
+}
+
+/** The reference transfer, when the money has left one cluster and not reached the other. */
+async function held(page, address) {
+  await page.goto(address);
+  await page.getByTestId('play').waitFor();
+  await page.locator('[data-testid=simulate][data-seeking=false]').waitFor();
+  await page.getByTestId('scrubber').fill('107');
+  await page.getByTestId('sum').getByText('on its way').waitFor();
 }
 
 /** A room of one tab whose three nodes have decided. */

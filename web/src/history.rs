@@ -536,4 +536,31 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_part_of_something_is_no_topic() {
+        use phaselab_core::protocol::ProtocolKind;
+        use phaselab_core::protocol::sharded_2pc::phase;
+
+        let mut history = History::of(ProtocolKind::Sharded2pc.spec());
+        let slot = InstanceId(Hash32([2; 32]));
+        let of = |kind, instance| Event::new(kind, Some(instance), Round(1));
+        for kind in [
+            EventKind::Proposed,
+            EventKind::PhaseEntered(phase::EXECUTED),
+            EventKind::Decided,
+        ] {
+            history.note(1, 1, &of(kind, slot));
+        }
+        assert!(history.topics().is_empty() && history.is_part(slot));
+        history.note(2, 1, &of(EventKind::MessageDelivered(2), TOPIC));
+        assert_eq!(history.topics(), [TOPIC]);
+        assert!(!history.is_part(TOPIC));
+        history.cut(3);
+        assert!(history.topics().is_empty());
+        // Where nothing is part of anything, whatever is first heard of is a topic.
+        let mut history = History::of(ProtocolKind::TwoPhase.spec());
+        history.note(1, 1, &of(EventKind::Proposed, slot));
+        assert_eq!(history.topics(), [slot]);
+    }
 }

@@ -301,6 +301,19 @@ impl Scene {
         self.focused(node).map_or(0, |instance| instance.phase)
     }
 
+    /// Where a node is with the instance in focus, in a word.
+    pub fn phase_word(&self, node: &NodeScene) -> &'static str {
+        if self.spec.has_nested() && self.focused(node).is_none() {
+            // It is another group's, if it is anybody's.
+            return if self.focus.is_some() {
+                "apart"
+            } else {
+                "idle"
+            };
+        }
+        self.phase_name(self.phase(node))
+    }
+
     /// The phase's word.
     pub fn phase_name(&self, phase: u8) -> &'static str {
         self.spec

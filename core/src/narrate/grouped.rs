@@ -35,15 +35,15 @@ pub(super) fn sentence(spec: &Spec, node: NodeId, event: &Event) -> Option<Strin
             format!("Node {who}: the {whole} is {}.", phase.name)
         }
         EventKind::Locked => {
-            format!("Node {who} applies P with yes: its part is held, and nothing has moved.")
+            format!("Node {who} applies P and votes yes: its part is held.")
         }
-        EventKind::Deferred => format!("Node {who} applies P with no: nothing is held."),
+        EventKind::Deferred => format!("Node {who} applies P and votes no: nothing is held."),
         EventKind::Decided if event.total > 0 => {
             format!("Node {who} counted enough acceptances: an entry of its log is chosen.")
         }
         EventKind::FastForwarded => format!("Node {who} hears that an entry of its log is chosen."),
-        EventKind::Decided => format!("Node {who} commits the {whole}: the money has moved here."),
-        EventKind::Abandoned => format!("Node {who} aborts the {whole}: nothing moves here."),
+        EventKind::Decided => format!("Node {who} commits the {whole}: its part has moved."),
+        EventKind::Abandoned => format!("Node {who} aborts the {whole}: nothing moves."),
         EventKind::Recovered => format!("Node {who} comes back with what its store holds."),
         _ => return None,
     })

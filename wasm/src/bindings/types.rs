@@ -121,7 +121,40 @@ export interface InstanceView {
   fields: Field[];
 }
 
-export interface NodeView { instances: InstanceView[]; fields: Field[]; }
+export interface NodeView { instances: InstanceView[]; fields: Field[]; shard?: ShardView; }
+
+/** A ballot: its round, and who leads by it; node 0 is nobody. */
+export interface Ballot { round: number; node: NodeNumber; }
+
+/** What a node keeps for its group, where the protocol has groups: the end of its log, its accounts, its side of transfers. */
+export interface ShardView {
+  group: number;
+  ballot: Ballot;
+  leads: boolean;
+  /** The last slot that is executed here. */
+  executed: number;
+  /** How many slots came before those that are listed. */
+  older: number;
+  slots: {
+    slot: number;
+    ballot: Ballot;
+    standing: 'accepted' | 'chosen' | 'executed';
+    marker: 'prepare' | 'commit' | 'abort' | 'transfer' | 'acknowledged' | 'noop';
+    /** The label that it carries again: the slot of the transaction's P. */
+    seq: number | null;
+    transfer: Hash | null;
+    decides: boolean | null;
+    other: number | null;
+    text: string;
+  }[];
+  accounts: { item: number; balance: number | null; hold: { transfer: Hash; name: string; amount: number; comes: boolean } | null }[];
+  /** How many accounts are not listed. */
+  more: number;
+  /** What all accounts hold here, and what those that began here held then. */
+  sum: number;
+  first: number;
+  sides: { transfer: Hash; decides: boolean; other: number; seq: number; reason: string; commits: boolean }[];
+}
 
 /** Why an instance ended at a node, or whom it lacks there. */
 export interface Why {

@@ -432,8 +432,8 @@ impl Observatory {
 
     fn event_line(&self, line: &Line) -> EventLine {
         let event = line.event.event();
-        let value = event
-            .instance
+        let instance = event.instance.filter(|of| !self.history.is_part(*of));
+        let value = instance
             .zip(event.value)
             .and_then(|(of, value)| self.label(of, value));
         let letter = value.as_ref().map(|label| label.letter.as_str());

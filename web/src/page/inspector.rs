@@ -104,11 +104,13 @@ fn state(
                         <span class="muted">{ phase.map_or("", |phase| phase.meaning) }</span>
                     </dd>
                     <dt>{ "round" }</dt><dd>{ instance.round }</dd>
-                    <dt>{ "locked" }</dt>
-                    <dd>{ instance.locked.map_or(html! { "no" }, |(round, hash)| html! {
-                        <>{ value(hash) }{ format!(" in round {round}") }</>
-                    }) }</dd>
-                    <dt>{ "signed" }</dt><dd>{ instance.signed.map_or(html! { "nothing" }, value) }</dd>
+                    if !scene.spec.has_nested() {
+                        <dt>{ "locked" }</dt>
+                        <dd>{ instance.locked.map_or(html! { "no" }, |(round, hash)| html! {
+                            <>{ value(hash) }{ format!(" in round {round}") }</>
+                        }) }</dd>
+                        <dt>{ "signed" }</dt><dd>{ instance.signed.map_or(html! { "nothing" }, value) }</dd>
+                    }
                     <dt>{ "decided" }</dt><dd>{ instance.value.map_or(html! { "not yet" }, value) }</dd>
                 </dl>
             </section>
@@ -126,7 +128,7 @@ fn state(
                         { for instance.choices.iter().map(|choice| html! {
                             <li>
                                 { chip(scene.label(choice.value)) }
-                                <span>{ format!("round {}, by {}", choice.round, list(&choice.proposers)) }</span>
+                                <span>{ format!("round {}{}", choice.round, list(&choice.proposers)) }</span>
                                 <span class="muted">{ &choice.detail }</span>
                             </li>
                         }) }
@@ -154,12 +156,13 @@ fn voters(scene: &Scene, meter: &crate::scene::MeterPicture) -> Html {
     html! { <span class="muted voters">{ words.collect::<Vec<_>>().join(", ") }</span> }
 }
 
+/// `, by nodes 1 2`; nothing where nobody is known for it.
 fn list(nodes: &[u16]) -> String {
     let words: Vec<String> = nodes.iter().map(u16::to_string).collect();
-    if words.len() == 1 {
-        format!("node {}", words[0])
-    } else {
-        format!("nodes {}", words.join(" "))
+    match words.len() {
+        0 => String::new(),
+        1 => format!(", by node {}", words[0]),
+        _ => format!(", by nodes {}", words.join(" ")),
     }
 }
 

@@ -73,7 +73,7 @@ fn topics(scene: &Scene, act: &Callback<StageAct>) -> Html {
 }
 
 fn lane(scene: &Scene, node: &NodeScene, picture: &dyn Picture, act: &Callback<StageAct>) -> Html {
-    let phase = scene.phase_name(scene.phase(node));
+    let phase = scene.phase_word(node);
     let instance = scene.focused(node);
     let meters = scene.spec.meters.iter().enumerate().map(|(kind, spec)| {
         let shown = instance.and_then(|instance| {

@@ -17,7 +17,7 @@ pub(super) fn nodes(
     let cards = scene.nodes.iter().map(|node| {
         let report = state.observatory.report(node.id);
         let standing = node.standing;
-        let phase = scene.phase_name(scene.phase(node));
+        let phase = scene.phase_word(node);
         let word = standing.word().unwrap_or(phase);
         let (refused, peers) = report.map_or((0, 0), |report| (report.refused, report.peers));
         let place = if node.place.is_empty() { "nowhere yet" } else { node.place.as_str() };

@@ -18,6 +18,9 @@ use crate::spacetime::{ELEMENTS_MAX, Item, Spacetime, What};
 /// How large a message's shape is drawn, of 24.
 const SHAPE: f64 = 0.5;
 
+/// Of more nodes each has a row too low for two lines.
+const ROOMY_NODES_MAX: usize = 4;
+
 /// Chooses the picture over time, and how much of it.
 pub(super) fn bar(look: &Look, act: &Callback<LookAct>) -> Html {
     let view = |view: View, name: &'static str, testid: &'static str| {
@@ -87,10 +90,10 @@ pub(super) fn spacetime(
     html! {
         <div class="lanes spacetime" data-testid="spacetime">
             <div class="st-rows">
-                <div class="st-badges">
+                <div class={classes!("st-badges", (scene.nodes.len() > ROOMY_NODES_MAX).then_some("many"))}>
                     { for scene.nodes.iter().map(|node| html! {
                         <div style={row.clone()} data-node={node.id.to_string()}
-                            data-phase={scene.phase_name(scene.phase(node))}>{ badge(scene, node, act) }</div>
+                            data-phase={scene.phase_word(node)}>{ badge(scene, node, act) }</div>
                     }) }
                 </div>
                 <div class="st-plot" style={format!("height:{}px", fixed(height, 2))} onclick={picked}>

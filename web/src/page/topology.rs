@@ -210,8 +210,14 @@ fn flight(
         percent(x1 + (x2 - x1) * along),
         percent(y1 + (y2 - y1) * along)
     );
+    // Several of a kind may leave and arrive together: each entry of a log is accepted by a message of its own.
+    let is_alike = |other: &&FlightScene| {
+        (other.from, other.to, other.kind) == (flight.from, flight.to, flight.kind)
+            && other.arrives_ms == flight.arrives_ms
+    };
+    let before = scene.flights.iter().take(index).filter(is_alike).count();
     let key = format!(
-        "{}.{}.{}.{}",
+        "{}.{}.{}.{}.{before}",
         flight.from,
         flight.to,
         flight.kind,
@@ -249,7 +255,7 @@ fn flight(
 }
 
 fn badge(scene: &Scene, node: &NodeScene, (x, y): Place, act: &Callback<StageAct>) -> Html {
-    let phase = scene.phase_name(scene.phase(node));
+    let phase = scene.phase_word(node);
     let label = scene.stands_for(node).and_then(|value| scene.label(value));
     let is_selected = scene.selected == Some(node.id);
     let word = node.standing.word().unwrap_or(phase);

@@ -63,17 +63,15 @@ impl Picture for ShardedPicture {
         let [from, to, amount] = fields else {
             return Err("A transfer has two items and an amount.".to_owned());
         };
-        let [sender, receiver, of] = TRANSFER.fields else {
-            unreachable!("the form has three fields");
-        };
+        let of = TRANSFER.fields;
         let request = match way {
             0 => Request::Transfer {
-                sender: sender.whole(from)?,
-                receiver: receiver.whole(to)?,
-                amount: of.whole(amount)?,
+                sender: of[0].whole(from)?,
+                receiver: of[1].whole(to)?,
+                amount: of[2].whole(amount)?,
             },
             _ => Request::Read {
-                item: sender.whole(from)?,
+                item: of[0].whole(from)?,
             },
         };
         Ok(codec::encode(&request))

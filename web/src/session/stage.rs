@@ -207,9 +207,9 @@ impl Session {
 
     fn event_line(&self, entry: &Logged) -> EventLine {
         let sim = self.sim();
-        let label = entry
-            .event
-            .instance
+        // Of a slot there is one value, and its letter says nothing.
+        let instance = entry.event.instance.filter(|of| !self.history.is_part(*of));
+        let label = instance
             .zip(entry.event.value)
             .and_then(|(of, value)| label(sim, of, value));
         let letter = label.as_ref().map(|label| label.letter.as_str());

@@ -57,10 +57,7 @@ fn the_story_plays_to_its_end_and_every_scenario_gives_the_hash_of_a_plain_run()
 
 #[test]
 fn what_is_drawn_after_a_seek_is_what_is_drawn_after_stepping() {
-    for entry in scenario::builtin()
-        .iter()
-        .filter(|e| e.name.contains("reference-transfer"))
-    {
+    for entry in scenario::builtin() {
         let mut session = open(entry.name);
         finish(&mut session);
         let mut drawn = Vec::new();
@@ -81,26 +78,6 @@ fn what_is_drawn_after_a_seek_is_what_is_drawn_after_stepping() {
                 session.events(true, 50),
                 session.caption().map(str::to_owned),
             );
-            let then = &drawn[place as usize];
-            assert!(now.0.nodes == then.0.nodes, "nodes");
-            assert!(now.0.flights == then.0.flights, "flights");
-            assert!(
-                now.0.topics == then.0.topics,
-                "topics {:?} {:?}",
-                now.0.topics,
-                then.0.topics
-            );
-            assert!(now.0.focus == then.0.focus, "focus");
-            assert!(
-                now.0.labels == then.0.labels,
-                "labels {:?} {:?}",
-                now.0.labels,
-                then.0.labels
-            );
-            assert!(now.0 == then.0, "scene");
-            for (a, b) in now.1.iter().zip(&then.1) {
-                assert!(a == b, "{a:?} {b:?}");
-            }
             assert!(
                 now == drawn[place as usize],
                 "{} after step {place}",
@@ -255,8 +232,10 @@ fn the_arc_of_a_round_depletes_with_the_clock_and_is_gone_once_it_is_decided() {
 #[test]
 fn what_is_decided_is_told_as_reports_tell_it() {
     for entry in scenario::builtin() {
-        for seed in 1..=8 {
-            let mut scenario = scenario::parse(entry.name, entry.text).unwrap();
+        let scenario = scenario::parse(entry.name, entry.text).unwrap();
+        // Nine nodes sign three times as much.
+        for seed in 1..=(if scenario.nodes > 4 { 2 } else { 8 }) {
+            let mut scenario = scenario.clone();
             scenario.seed = seed;
             let mut session = Session::open(&scenario).unwrap();
             session.end();

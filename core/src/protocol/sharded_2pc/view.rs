@@ -56,6 +56,11 @@ pub(super) fn view(state: &Sharded2pc, env: &Env<Sharded2pc>, scope: ViewScope) 
     };
     let place = Place::of(env);
     let mut instances = transfers(state, env, &place, in_full, wanted);
+    if let ViewScope::Instance(only) = scope
+        && instances.is_empty()
+    {
+        instances.extend(logged(state, env, &place, only));
+    }
     // There are many slots: those that nobody asks for are not looked at.
     let is_found = matches!(scope, ViewScope::Instance(_)) && !instances.is_empty();
     let slots = state.paxos.entries().filter(|_| !is_found);
@@ -121,6 +126,40 @@ fn transfers(
         }
     }
     shown
+}
+
+/// A transfer that has no row, yet or any more, as far as the log has it.
+fn logged(
+    state: &Sharded2pc,
+    env: &Env<Sharded2pc>,
+    place: &Place<'_>,
+    wanted: InstanceId,
+) -> Option<InstanceView> {
+    let of = |entry: &LogEntry<Command>| {
+        let id = entry.req.as_ref()?.id();
+        (id.instance() == wanted).then_some(id)
+    };
+    let applied = state.machine.applied();
+    let entries = || {
+        state
+            .paxos
+            .entries()
+            .filter(|(_, entry)| of(entry).is_some())
+    };
+    let id = entries().find_map(|(_, entry)| of(entry))?;
+    let executed = entries().take_while(|(slot, _)| *slot <= applied);
+    let ends = executed.filter_map(|(_, entry)| match entry.req {
+        Some(Command::Commit { .. }) => Some(phase::COMMITTED),
+        Some(Command::Abort { .. }) => Some(phase::ABORTED),
+        Some(Command::Acked { .. }) => Some(phase::DONE),
+        _ => None,
+    });
+    let ends: Vec<u8> = ends.collect();
+    let is_committed = ends.contains(&phase::COMMITTED);
+    let phase = ends.last().copied().unwrap_or(phase::ASKED);
+    let mut view = transfer_view(id, phase, is_committed);
+    view.meters = last_acceptances(state, env, place, id);
+    Some(view)
 }
 
 /// Who accepted the last entry about a transfer.

@@ -134,3 +134,40 @@ fn a_crash_shows_until_the_next_life() {
         "silent for long"
     );
 }
+
+#[test]
+fn transfers_are_listed_and_their_slots_are_not_and_heartbeats_are_not_kept() {
+    use phaselab_core::protocol::sharded_2pc::phase;
+
+    let spec = ProtocolKind::Sharded2pc.spec();
+    let mut observatory = Observatory::new(spec, 6);
+    observatory.set_groups(vec![1, 1, 1, 2, 2, 2]);
+    let (transfer, slot) = (InstanceId(Hash32([3; 32])), InstanceId(Hash32([4; 32])));
+    let of = |kind, instance| WatchedEvent::new(5, &Event::new(kind, instance, Round(1)));
+    let report = NodeReport {
+        node: 4,
+        tab: "tab".to_owned(),
+        life: 1,
+        sequence: 1,
+        at_us: 9,
+        refused: 0,
+        peers: 5,
+        picture: NodePicture::default(),
+        events: vec![
+            of(EventKind::Elected, None),
+            of(EventKind::MessageDelivered(6), None),
+            of(EventKind::Proposed, Some(slot)),
+            of(EventKind::PhaseEntered(phase::ACCEPTED), Some(slot)),
+            of(EventKind::PhaseEntered(phase::PREPARED), Some(transfer)),
+            of(EventKind::PhaseEntered(phase::EXECUTED), Some(slot)),
+        ],
+    };
+    assert!(observatory.hear(WatchFrame::Node(report), 0.0));
+    let scene = scene(&observatory, 1.0);
+    let topics: Vec<InstanceId> = scene.topics.iter().map(|topic| topic.id).collect();
+    assert_eq!((topics, scene.focus), (vec![transfer], Some(transfer)));
+    assert_eq!(observatory.events(true, 99).len(), 5);
+    assert_eq!(scene.node(4).map(|node| node.group), Some(2));
+    assert_eq!((observatory.clusters(), scene.boxes().len()), (2, 2));
+    assert!(!observatory.is_moving(1.0), "a heartbeat is not drawn");
+}

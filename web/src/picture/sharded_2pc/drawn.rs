@@ -148,7 +148,7 @@ fn chip(scene: &Scene, group: u16, account: &AccountView) -> Html {
         <span class={classes!("item", account.hold.is_some().then_some("item-held"))} {title}
             data-testid={format!("chip-{}", account.item)} data-balance={account.balance.map(|held| held.to_string())}
             data-held={account.hold.as_ref().map(|hold| hold.amount.to_string())} data-equal={is_equal.to_string()}>
-            if account.hold.is_some() { <span aria-hidden="true">{ "🔒\u{fe0e} " }</span> }
+            if account.hold.is_some() { <span aria-hidden="true">{ "■ " }</span> }
             { text }
         </span>
     }
@@ -171,7 +171,7 @@ pub(super) fn between(scene: &Scene, boxes: &[GroupBox]) -> Html {
 
 fn track(rail: &Rail) -> Html {
     let way = match rail.participant {
-        Some(to) => format!("cluster {} → cluster {to}", rail.coordinator),
+        Some(to) => format!("cluster {} → {to}", rail.coordinator),
         None => format!("within cluster {}", rail.coordinator),
     };
     let reason = match rail.reason.as_str() {

@@ -200,3 +200,40 @@ fn replies_point_to_who_can_answer() {
     assert_eq!(redirect(&elsewhere), Some(Redirect::Group(2)));
     assert_eq!(redirect(&Reply::Accepted), None);
 }
+
+#[test]
+fn clusters_of_any_size_have_boxes_that_hold_their_nodes() {
+    for (clusters, members) in [(2, 3), (3, 3), (2, 5), (3, 5)] {
+        let mut text = format!(
+            "protocol = \"sharded-2pc\"\nnodes = {}\nuntil_ms = 200\n",
+            clusters * members
+        );
+        for cluster in 0..clusters {
+            let nodes: Vec<u16> = (1..=members).map(|node| cluster * members + node).collect();
+            text += &format!("[[group]]\nid = {}\nnodes = {nodes:?}\n", cluster + 1);
+        }
+        let scenario = phaselab_core::scenario::parse("boxes.toml", &text).unwrap();
+        let mut session = Session::open(&scenario).unwrap();
+        let scene = at(&mut session, 150.0);
+        let boxes = scene.boxes();
+        assert_eq!(boxes.len(), usize::from(clusters));
+        assert!(boxes.is_sorted_by(|a, b| a.top + a.height < b.top));
+        for of in &boxes {
+            assert_eq!(of.nodes.len(), usize::from(members));
+            let places: Vec<_> = of
+                .nodes
+                .iter()
+                .map(|node| scene.place_in_box(&boxes, *node).unwrap())
+                .collect();
+            assert!(places.is_sorted_by(|a, b| a.1 < b.1));
+            for (x, y) in places {
+                assert!(0.0 < x && x < 34.0 && of.top < y && y < of.top + of.height);
+            }
+            let crowned = of
+                .nodes
+                .iter()
+                .filter(|node| is_crowned(&scene, &scene.nodes[**node]));
+            assert_eq!(crowned.count(), 1);
+        }
+    }
+}
