@@ -230,10 +230,25 @@ impl Sample {
         self.cluster_size.map(|size| (nodes / size).max(1))
     }
 
+    /// The cluster of each of so many members unless told.
+    pub(crate) fn groups_for(&self, nodes: u16) -> Vec<GroupId> {
+        match self.clusters_for(nodes) {
+            Some(clusters) => dealt(nodes, clusters),
+            None => vec![GroupId(0); usize::from(nodes)],
+        }
+    }
+
     /// The parameter that a cluster of so few nodes needs other than by default, as a line of TOML.
     pub(crate) fn config_for(&self, nodes: u16) -> Option<&'static str> {
         (nodes < self.nodes_min).then_some(self.few)
     }
+}
+
+/// Members dealt out to clusters in a row, from 1, the first ones larger where it does not come out even.
+pub(crate) fn dealt(nodes: u16, clusters: u16) -> Vec<GroupId> {
+    let size = |cluster: u16| nodes / clusters + u16::from(cluster < nodes % clusters);
+    let members = |cluster| std::iter::repeat_n(GroupId(cluster + 1), usize::from(size(cluster)));
+    (0..clusters).flat_map(members).collect()
 }
 
 /// The sample of a protocol.

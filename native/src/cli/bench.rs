@@ -13,7 +13,7 @@ use phaselab_core::scenario::{Act, NAMED_CLIENTS, Scenario};
 use phaselab_core::shards::mix::{Mix, crossing};
 use phaselab_core::shards::{Shards, Wish};
 use phaselab_core::sim::Sim;
-use phaselab_core::types::{ClientId, GroupId, NodeId, Time};
+use phaselab_core::types::{ClientId, NodeId, Time};
 use serde::Serialize;
 
 use super::choose::protocol;
@@ -212,10 +212,7 @@ fn lines(wishes: &[Wish]) -> String {
 
 fn scenario(args: &BenchArgs) -> Result<Scenario, Failure> {
     let mut scenario = Scenario::new(args.protocol, args.nodes);
-    let clusters = sample(args.protocol).clusters_for(args.nodes).unwrap_or(1);
-    let nodes = usize::from(args.nodes);
-    let group = |node: usize| GroupId((node * usize::from(clusters) / nodes) as u16 + 1);
-    scenario.groups = (0..nodes).map(group).collect();
+    scenario.groups = sample(args.protocol).groups_for(args.nodes);
     scenario.seed = args.seed;
     // Ten times as fast; what nodes do is the same.
     scenario.crypto = Crypto::Simulated;
