@@ -158,11 +158,10 @@ fn groups(
     nodes: u16,
     clusters: Option<u16>,
 ) -> Result<Vec<GroupId>, Failure> {
-    let sample = genesis::sample(protocol);
     let Some(told) = clusters else {
-        return Ok(sample.groups_for(nodes));
+        return Ok(protocol.groups(nodes));
     };
-    if sample.clusters_for(nodes).is_none() {
+    if !genesis::has_clusters(protocol) {
         return Err(Failure::Input(format!(
             "--clusters {told}: all members of {} are one; expected no --clusters",
             protocol.name()
@@ -219,8 +218,9 @@ mod tests {
         let cases = [
             (9, None, vec![1, 1, 1, 2, 2, 2, 3, 3, 3]),
             (9, Some(2), vec![1, 1, 1, 1, 1, 2, 2, 2, 2]),
-            (2, None, vec![1, 1]),
-            (7, None, vec![1, 1, 1, 1, 2, 2, 2]),
+            (2, None, vec![0, 0]),
+            (7, None, vec![1, 1, 1, 2, 2, 2, 2]),
+            (7, Some(2), vec![1, 1, 1, 1, 2, 2, 2]),
             (3, Some(3), vec![1, 2, 3]),
         ];
         for (nodes, clusters, expected) in cases {

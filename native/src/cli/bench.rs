@@ -19,7 +19,6 @@ use serde::Serialize;
 use super::choose::protocol;
 use super::print::router;
 use crate::failure::{Failure, Outcome, io_words};
-use crate::genesis::sample;
 use crate::init::DIR_DEFAULT;
 use crate::node::{NOT_LEADER, runtime};
 use crate::router::Told;
@@ -212,7 +211,6 @@ fn lines(wishes: &[Wish]) -> String {
 
 fn scenario(args: &BenchArgs) -> Result<Scenario, Failure> {
     let mut scenario = Scenario::new(args.protocol, args.nodes);
-    scenario.groups = sample(args.protocol).groups_for(args.nodes);
     scenario.seed = args.seed;
     // Ten times as fast; what nodes do is the same.
     scenario.crypto = Crypto::Simulated;
