@@ -181,6 +181,16 @@ fn nine_processes_move_money_between_clusters_whoever_is_killed() {
         "{figures}"
     );
 
+    // What status says stays short: fields are of a view in full.
+    let status = json(&folder.phaselab(&["status", "--json"]));
+    let report = &status["nodes"][3]["report"];
+    assert!(
+        !report["instances"].as_array().unwrap().is_empty()
+            && report["fields"].is_null()
+            && report["instances"][0]["fields"].is_null(),
+        "{report}"
+    );
+
     // What its nodes recorded runs again.
     for node in &mut nodes {
         node.signal("TERM");
