@@ -254,6 +254,9 @@ fn a_workload_is_resharded_and_crosses_less() {
     // Items live there now, as the nodes themselves say.
     let again = json(&folder.phaselab(&["reshard", "--file", "history.csv", "--json"]));
     assert_eq!(again["cut_before"].as_u64(), Some(after), "{again}");
+    let ran = json(&folder.phaselab(&[&drawn[..], &["--wait", "60s", "--json"]].concat()));
+    assert_eq!(ran["cross_shard"].as_u64(), Some(after), "{ran}");
+    assert_eq!(ran["undecided"].as_u64(), Some(0), "{ran}");
 }
 
 #[test]
