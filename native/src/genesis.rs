@@ -23,6 +23,7 @@ use phaselab_core::engine::{Genesis, RuleSet};
 use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::replica::BuildError;
 use phaselab_core::scenario::{self, Scenario, ScenarioError};
+use phaselab_core::shards::Wish;
 use phaselab_core::types::{GroupId, Hash32, NodeId};
 use serde::Deserialize;
 
@@ -205,8 +206,6 @@ pub(crate) struct Sample {
     pub(crate) end: &'static str,
     /// What `submit` is asked first, as words of a command line.
     pub(crate) submit: &'static str,
-    /// How many members a cluster of several has unless told; `None` where there is one cluster of all.
-    cluster_size: Option<u16>,
     /// Its parameters with their defaults, as `init` writes them.
     sections: &'static str,
     /// The fewest nodes for which the defaults are possible.
@@ -225,15 +224,22 @@ pub(crate) struct Soak {
 }
 
 impl Sample {
-    /// In how many clusters so many members are unless told; `None` where all are one.
-    pub(crate) fn clusters_for(&self, nodes: u16) -> Option<u16> {
-        self.cluster_size.map(|size| (nodes / size).max(1))
-    }
-
     /// The parameter that a cluster of so few nodes needs other than by default, as a line of TOML.
     pub(crate) fn config_for(&self, nodes: u16) -> Option<&'static str> {
         (nodes < self.nodes_min).then_some(self.few)
     }
+}
+
+/// Whether members are in clusters, which own items.
+pub(crate) fn has_clusters(protocol: ProtocolKind) -> bool {
+    protocol.wish(Wish::Read { item: 1 }).is_some()
+}
+
+/// Members dealt out to clusters in a row, from 1, the first ones larger where it does not come out even.
+pub(crate) fn dealt(nodes: u16, clusters: u16) -> Vec<GroupId> {
+    let size = |cluster: u16| nodes / clusters + u16::from(cluster < nodes % clusters);
+    let members = |cluster| std::iter::repeat_n(GroupId(cluster + 1), usize::from(size(cluster)));
+    (0..clusters).flat_map(members).collect()
 }
 
 /// The sample of a protocol.
@@ -248,7 +254,6 @@ pub(crate) fn sample(protocol: ProtocolKind) -> Sample {
             instance: None,
             end: "completed",
             submit: "--event withdraw-1 --amount 25",
-            cluster_size: None,
             sections: TWO_PHASE,
             nodes_min: 2,
             few: "threshold_m = 1",
@@ -262,7 +267,6 @@ pub(crate) fn sample(protocol: ProtocolKind) -> Sample {
             instance: Some("2pc-1-1"),
             end: "committed",
             submit: "--from 1001 --to 1002 --amount 5",
-            cluster_size: Some(3),
             sections: SHARDED_2PC,
             nodes_min: 1,
             few: "",

@@ -152,30 +152,27 @@ fn create_store(path: &Path) -> Result<PublicKey, Failure> {
     Ok(Signer::from_seed(Crypto::Ed25519, &secret).public())
 }
 
-/// The cluster of each member: in a row, from 1, the first ones larger where it does not come out even.
+/// The cluster of each member.
 fn groups(
     protocol: ProtocolKind,
     nodes: u16,
     clusters: Option<u16>,
 ) -> Result<Vec<GroupId>, Failure> {
-    let count = match (genesis::sample(protocol).clusters_for(nodes), clusters) {
-        (None, None) => return Ok(vec![GroupId(0); usize::from(nodes)]),
-        (None, Some(clusters)) => {
-            return Err(Failure::Input(format!(
-                "--clusters {clusters}: all members of {} are one; expected no --clusters",
-                protocol.name()
-            )));
-        }
-        (Some(_), Some(clusters)) if clusters > nodes => {
-            return Err(Failure::Input(format!(
-                "--clusters {clusters}: expected 1 to {nodes}, a member for each"
-            )));
-        }
-        (Some(usual), told) => told.unwrap_or(usual),
+    let Some(told) = clusters else {
+        return Ok(protocol.groups(nodes));
     };
-    let size = |cluster: u16| nodes / count + u16::from(cluster < nodes % count);
-    let members = |cluster| std::iter::repeat_n(GroupId(cluster + 1), usize::from(size(cluster)));
-    Ok((0..count).flat_map(members).collect())
+    if !genesis::has_clusters(protocol) {
+        return Err(Failure::Input(format!(
+            "--clusters {told}: all members of {} are one; expected no --clusters",
+            protocol.name()
+        )));
+    }
+    if told > nodes {
+        return Err(Failure::Input(format!(
+            "--clusters {told}: expected 1 to {nodes}, a member for each"
+        )));
+    }
+    Ok(genesis::dealt(nodes, told))
 }
 
 /// 32 bytes of the system's entropy.
@@ -221,8 +218,9 @@ mod tests {
         let cases = [
             (9, None, vec![1, 1, 1, 2, 2, 2, 3, 3, 3]),
             (9, Some(2), vec![1, 1, 1, 1, 1, 2, 2, 2, 2]),
-            (2, None, vec![1, 1]),
-            (7, None, vec![1, 1, 1, 1, 2, 2, 2]),
+            (2, None, vec![0, 0]),
+            (7, None, vec![1, 1, 1, 2, 2, 2, 2]),
+            (7, Some(2), vec![1, 1, 1, 1, 2, 2, 2]),
             (3, Some(3), vec![1, 2, 3]),
         ];
         for (nodes, clusters, expected) in cases {

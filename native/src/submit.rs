@@ -35,6 +35,12 @@ pub(crate) mod words;
 /// Options of `submit`.
 #[derive(Debug, Args)]
 #[command(
+    override_usage = "phaselab submit [OPTIONS] --event <NAME> --amount <N>\n       \
+                      phaselab submit [OPTIONS] --from <ITEM> --to <ITEM> --amount <N>\n       \
+                      phaselab submit [OPTIONS] --read <ITEM>\n       \
+                      phaselab submit [OPTIONS] --move <ITEM> --to-cluster <K>\n       \
+                      phaselab submit [OPTIONS] --request <TOML>\n       \
+                      phaselab submit [OPTIONS] --file <FILE>",
     group(ArgGroup::new("what").required(true).args(["event", "from", "read", "move_", "request", "file"])),
     group(ArgGroup::new("payment").args(["event", "from"]))
 )]

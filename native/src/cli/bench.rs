@@ -13,13 +13,13 @@ use phaselab_core::scenario::{Act, NAMED_CLIENTS, Scenario};
 use phaselab_core::shards::mix::{Mix, crossing};
 use phaselab_core::shards::{Shards, Wish};
 use phaselab_core::sim::Sim;
-use phaselab_core::types::{ClientId, GroupId, NodeId, Time};
+use phaselab_core::types::{ClientId, NodeId, Time};
 use serde::Serialize;
 
 use super::choose::protocol;
 use super::print::router;
+use super::reshard::learn_homes;
 use crate::failure::{Failure, Outcome, io_words};
-use crate::genesis::sample;
 use crate::init::DIR_DEFAULT;
 use crate::node::{NOT_LEADER, runtime};
 use crate::router::Told;
@@ -101,7 +101,7 @@ struct Printed {
     seed: u64,
     /// `live`, or `simulated`, where time is virtual.
     run: &'static str,
-    /// Transfers between clusters, as items live at first, and all.
+    /// Transfers between clusters, as items live when it begins, and all.
     cross_shard: u64,
     transfers: u64,
     #[serde(flatten)]
@@ -124,47 +124,47 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
         partners: args.partners,
         ..Mix::default()
     };
-    let (shards, wishes, performance) = if args.sim {
+    let ((cross_shard, transfers), performance) = if args.sim {
         let scenario = scenario(args)?;
         let shards = shards_of(&scenario)?;
         let wishes = mix.draw(&shards, args.seed);
-        let performance = simulate(scenario, &shards, &wishes, args)?;
-        (shards, wishes, performance)
+        let counts = crossing(&wishes, |item| shards.home(item));
+        (counts, simulate(scenario, &shards, &wishes, args)?)
     } else {
         let router = router(&args.dir)?;
-        let shards = router.shards().clone();
-        let wishes = mix.draw(&shards, args.seed);
-        if let Some(out) = &args.out {
-            std::fs::write(out, lines(&wishes))
-                .map_err(|error| Failure::in_file(out, io_words(&error)))?;
-            return Ok(());
-        }
         if router.protocol() != args.protocol {
+            let there = router.protocol().name();
             return Err(Failure::in_file(
                 &args.dir,
-                format!("is a cluster of {}", router.protocol().name()),
+                format!("is a cluster of {there}"),
             ));
         }
+        let wishes = mix.draw(router.shards(), args.seed);
+        if let Some(out) = &args.out {
+            return std::fs::write(out, lines(&wishes))
+                .map_err(|error| Failure::in_file(out, io_words(&error)));
+        }
+        let runtime = runtime()?;
+        runtime.block_on(learn_homes(&router));
+        let counts = crossing(&wishes, |item| router.home(item));
         let protocol = router.protocol();
         let requests = wishes.iter().filter_map(|wish| protocol.wish(*wish));
         let begun = Instant::now();
-        let all = ask_all(
+        let ends = runtime.block_on(ask_all(
             Arc::new(router),
             requests.collect(),
             args.concurrency,
             args.wait,
             |_| {},
-        );
-        let ends = runtime()?.block_on(all)?;
+        ))?;
         if !ends.iter().any(|told| told.heard) {
             let dir = args.dir.display();
             return Err(Failure::Failed(format!(
                 "no node of {dir} is running; `phaselab cluster --dir {dir}` starts them"
             )));
         }
-        (shards, wishes, Performance::of(&ends, begun.elapsed()))
+        (counts, Performance::of(&ends, begun.elapsed()))
     };
-    let (cross_shard, transfers) = crossing(&wishes, |item| shards.home(item));
     let printed = Printed {
         seed: args.seed,
         run: if args.sim { "simulated" } else { "live" },
@@ -186,7 +186,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
 fn show(printed: &Printed, args: &BenchArgs) {
     let mut screen = Screen::stdout();
     let text = format!(
-        "{}, seed {}, {} clients: {} transfers of {} across clusters as items live at first",
+        "{}, seed {}, {} clients: {} of {} transfers across clusters",
         printed.run, printed.seed, args.concurrency, printed.cross_shard, printed.transfers
     );
     screen.entry("bench      ", None, &text);
@@ -212,10 +212,6 @@ fn lines(wishes: &[Wish]) -> String {
 
 fn scenario(args: &BenchArgs) -> Result<Scenario, Failure> {
     let mut scenario = Scenario::new(args.protocol, args.nodes);
-    let clusters = sample(args.protocol).clusters_for(args.nodes).unwrap_or(1);
-    let nodes = usize::from(args.nodes);
-    let group = |node: usize| GroupId((node * usize::from(clusters) / nodes) as u16 + 1);
-    scenario.groups = (0..nodes).map(group).collect();
     scenario.seed = args.seed;
     // Ten times as fast; what nodes do is the same.
     scenario.crypto = Crypto::Simulated;

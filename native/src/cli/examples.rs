@@ -389,6 +389,22 @@ mod tests {
     }
 
     #[test]
+    fn what_the_book_says_of_a_bank_is_understood() {
+        let book = include_str!("../../../docs/operating.md");
+        let section = book.split("\n## ").find(|part| part.starts_with("A bank"));
+        let lines = section.expect("a section").lines();
+        let lines: Vec<&str> = lines
+            .filter(|line| line.starts_with("phaselab "))
+            .map(|line| line.split('#').next().unwrap_or(line).trim())
+            .collect();
+        assert!(lines.len() >= 12, "{lines:?}");
+        for line in lines {
+            let matches = command().try_get_matches_from(words(line));
+            matches.unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
     fn the_environment_is_told_where_it_is_read() {
         let mut node = command().find_subcommand("node").unwrap().clone();
         let help = node.render_help().to_string();

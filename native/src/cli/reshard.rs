@@ -155,7 +155,7 @@ fn plan(router: &Router, args: &HistoryArgs) -> Result<Plan, Failure> {
 }
 
 /// Asks the nodes which items moved before. A cluster that does not run is planned for as at first.
-async fn learn_homes(router: &Router) {
+pub(super) async fn learn_homes(router: &Router) {
     for node in router.nodes() {
         let report = node.ask::<(), NodeReport>(Method::GET, "/v1/view", None, LOOK_TIMEOUT);
         let Ok(report) = report.await else { continue };

@@ -120,8 +120,10 @@ struct Summary {
 
 impl ChaosArgs {
     fn nodes(&self) -> u16 {
-        let clusters = genesis::sample(self.protocol).clusters_for(CLUSTERED_NODES_DEFAULT);
-        let usual = clusters.map_or(NODES_DEFAULT, |_| CLUSTERED_NODES_DEFAULT);
+        let usual = match genesis::has_clusters(self.protocol) {
+            true => CLUSTERED_NODES_DEFAULT,
+            false => NODES_DEFAULT,
+        };
         self.nodes.unwrap_or(usual)
     }
 }

@@ -51,11 +51,13 @@ impl Metrics {
         page.gauge(&catalog::INCARNATION, f64::from(sample.incarnation));
         page.gauge(&catalog::OUTBOX, sample.held as f64);
         page.gauge(&catalog::CLIENTS, sample.clients as f64);
-        page.gauge(&catalog::CHAIN_CONNECTED, one_if(sample.chain.connected));
-        page.counters(
-            &catalog::CHAIN_REPORTS,
-            [(Vec::new(), sample.chain.reported)],
-        );
+        if self.protocol.has_world() {
+            page.gauge(&catalog::CHAIN_CONNECTED, one_if(sample.chain.connected));
+            page.counters(
+                &catalog::CHAIN_REPORTS,
+                [(Vec::new(), sample.chain.reported)],
+            );
+        }
         let phases = self.spec.phases.iter();
         page.gauges(
             &catalog::EVENTS,

@@ -193,15 +193,14 @@ pub(crate) fn of(
             total: meter.total,
         }),
         waits_for: None,
-        fields: fields(&view.fields),
+        fields: match scope {
+            Scope::Summary => Vec::new(),
+            Scope::Full => fields(&view.fields),
+        },
     };
     let current = replica.glance().instance.and_then(|id| {
         let view = replica.view(ViewScope::Instance(id));
-        let mut report = view.instances.first().map(instance)?;
-        if scope == Scope::Summary {
-            report.fields.clear();
-        }
-        Some(report)
+        view.instances.first().map(instance)
     });
     let shown = replica.view(match scope {
         Scope::Summary => ViewScope::Summary,
@@ -246,7 +245,10 @@ pub(crate) fn of(
             commits: written.commits,
             steps: written.steps,
         },
-        fields: fields(&shown.fields),
+        fields: match scope {
+            Scope::Summary => Vec::new(),
+            Scope::Full => fields(&shown.fields),
+        },
     }
 }
 

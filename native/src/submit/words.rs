@@ -11,6 +11,7 @@ use super::SubmitArgs;
 use super::batch::{self, REQUESTS_MAX};
 use crate::config::NodeConfig;
 use crate::failure::{Failure, Outcome};
+use crate::genesis::has_clusters;
 
 /// What a cluster runs, if one of its configurations can be read.
 pub(super) fn protocol(folder: &BTreeMap<NodeId, PathBuf>) -> Option<ProtocolKind> {
@@ -35,16 +36,11 @@ fn wish(args: &SubmitArgs) -> Option<Wish> {
     }
 }
 
-/// Whether some protocol takes wishes, and this one.
-fn takes_wishes(protocol: ProtocolKind) -> bool {
-    protocol.wish(Wish::Read { item: 1 }).is_some()
-}
-
 /// Refuses the words of another protocol.
 pub(super) fn check(args: &SubmitArgs, protocol: ProtocolKind) -> Outcome {
     let wished = wish(args);
     let name = protocol.name();
-    match (takes_wishes(protocol), &args.event, wished) {
+    match (has_clusters(protocol), &args.event, wished) {
         (true, Some(_), _) => Err(Failure::Input(format!(
             "--event: a cluster of {name} has items; expected --from, --to and --amount, or --read, or --move and \
              --to-cluster"

@@ -181,6 +181,16 @@ fn nine_processes_move_money_between_clusters_whoever_is_killed() {
         "{figures}"
     );
 
+    // What status says stays short: fields are of a view in full.
+    let status = json(&folder.phaselab(&["status", "--json"]));
+    let report = &status["nodes"][3]["report"];
+    assert!(
+        !report["instances"].as_array().unwrap().is_empty()
+            && report["fields"].is_null()
+            && report["instances"][0]["fields"].is_null(),
+        "{report}"
+    );
+
     // What its nodes recorded runs again.
     for node in &mut nodes {
         node.signal("TERM");
@@ -244,6 +254,9 @@ fn a_workload_is_resharded_and_crosses_less() {
     // Items live there now, as the nodes themselves say.
     let again = json(&folder.phaselab(&["reshard", "--file", "history.csv", "--json"]));
     assert_eq!(again["cut_before"].as_u64(), Some(after), "{again}");
+    let ran = json(&folder.phaselab(&[&drawn[..], &["--wait", "60s", "--json"]].concat()));
+    assert_eq!(ran["cross_shard"].as_u64(), Some(after), "{ran}");
+    assert_eq!(ran["undecided"].as_u64(), Some(0), "{ran}");
 }
 
 #[test]
