@@ -54,7 +54,7 @@ pub(super) enum Work {
 }
 
 /// The label of an A that names no P; what it names nothing undoes.
-const NO_LABEL: Slot = Slot::MAX;
+pub(super) const NO_LABEL: Slot = Slot::MAX;
 
 /// S4-F1: whom to ask in another cluster, of the leader that is known and the one that the configuration names; `None`
 /// is everybody.

@@ -353,9 +353,8 @@ impl Machine {
                 return self.overrule(place, id, TxnPhase::Aborted(reason));
             }
             Some(txn) => {
-                // What an A takes back is the P whose label it carries, or of a tombstone the only one there is.
-                let is_its_own = label == 0 || label == txn.seq;
-                let part = txn.part.filter(|_| is_its_own);
+                // Whatever its label is, it is the A of this P; only where S4-F12 is restored it may name none.
+                let part = txn.part.filter(|_| label != flaws::NO_LABEL);
                 if let Some(part) = part {
                     self.undo(place, &txn, part);
                 }
