@@ -215,9 +215,10 @@ fn rules_that_cannot_be_had_are_refused_in_a_sentence() {
     }
 }
 
-/// A flaw that cannot be restored names what pins the rule instead.
+/// A flaw that cannot be restored names what pins the rule instead; a test that is named exists.
 #[test]
 fn what_is_not_switchable_says_why() {
+    let texts = sources();
     for flaw in ProtocolKind::ALL.into_iter().flat_map(ProtocolKind::flaws) {
         if let FlawKind::NotSwitchable { why } = flaw.kind {
             assert!(
@@ -225,6 +226,30 @@ fn what_is_not_switchable_says_why() {
                 "{}: {why}",
                 flaw.id
             );
+            for name in why.split(|part: char| !part.is_alphanumeric() && part != '_') {
+                let is_test = name.matches('_').count() > 1;
+                let text = format!("fn {name}(");
+                let is_there = texts.iter().any(|source| source.contains(&text));
+                assert!(!is_test || is_there, "{}: no test {name}", flaw.id);
+            }
         }
     }
+}
+
+/// The files in which tests are.
+fn sources() -> Vec<String> {
+    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let mut folders = vec![root.join("core/src"), root.join("tests/tests")];
+    let mut texts = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                texts.push(fs::read_to_string(path).expect("a source"));
+            }
+        }
+    }
+    texts
 }

@@ -128,3 +128,63 @@ impl Told {
         locked.map(|((_, item), _)| *item).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::machine::left::pack;
+    use super::*;
+
+    const ONE: GroupId = GroupId(1);
+
+    fn holds(item: Item, balance: u64) -> Left {
+        Left {
+            item,
+            balance: Some(balance),
+            lock: 0,
+        }
+    }
+
+    /// By the log 30 leave an item that held 100; replicas tell other things.
+    #[test]
+    fn what_is_told_beside_the_log_is_seen() {
+        let after = |told: &[u64]| {
+            let mut accounts = Told::default();
+            accounts.expect((ONE, 2), Some(100), Some(100), holds(7, 70));
+            let word = |balance: &u64| accounts.hear(ONE, 2, pack(&[holds(7, *balance)]));
+            let last = told.iter().map(word).last();
+            (last.unwrap_or_default(), accounts.balance(ONE, 7, None))
+        };
+        assert_eq!(after(&[70, 70]), (Word::default(), Some(70)));
+        let (apart, held) = after(&[70, 80]);
+        assert!(apart.is_apart && !apart.is_more && held == Some(80));
+        let (more, held) = after(&[40]);
+        assert!(more.is_more && !more.is_apart && held == Some(40));
+    }
+
+    #[test]
+    fn what_the_log_leaves_alone_and_changes_all_the_same_is_seen() {
+        let mut accounts = Told::default();
+        accounts.expect((ONE, 2), Some(100), Some(100), holds(7, 70));
+        accounts.hear(ONE, 2, pack(&[holds(7, 70)]));
+        let word = accounts.hear(ONE, 3, pack(&[holds(7, 40)]));
+        assert!(word.is_uncalled && !word.is_more);
+        // What comes next goes on from there, and a late word of an earlier entry takes nothing back.
+        accounts.expect((ONE, 4), Some(100), Some(70), holds(7, 75));
+        assert_eq!(accounts.balance(ONE, 7, None), Some(45));
+        accounts.hear(ONE, 3, pack(&[holds(7, 1)]));
+        assert_eq!(accounts.balance(ONE, 7, None), Some(45));
+    }
+
+    #[test]
+    fn locks_are_told() {
+        let mut accounts = Told::default();
+        let lock = 5;
+        let locked = Left {
+            lock,
+            ..holds(7, 1)
+        };
+        accounts.hear(ONE, 2, pack(&[locked, holds(8, 1)]));
+        assert_eq!(accounts.locked(), [7]);
+        assert_eq!(accounts.items().iter().count(), 2);
+    }
+}
