@@ -36,6 +36,7 @@ use crate::types::NodeId;
 
 mod acceptor;
 mod leader;
+mod reuse;
 #[cfg(test)]
 mod tests;
 

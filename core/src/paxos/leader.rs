@@ -176,7 +176,7 @@ impl<C: Clone + Eq> Paxos<C> {
         }
     }
 
-    fn choose_if_accepted(&mut self, group: Group<'_>, seq: Slot, out: &mut Out<C>) {
+    pub(super) fn choose_if_accepted(&mut self, group: Group<'_>, seq: Slot, out: &mut Out<C>) {
         let Role::Leader(leading) = &mut self.role else {
             return;
         };

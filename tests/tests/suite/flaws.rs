@@ -14,14 +14,15 @@ use phaselab_core::sim::Sim;
 use phaselab_core::sim::report::Report;
 use phaselab_core::types::{Round, Time};
 
-/// The exhibits: one scenario for each flaw that a scenario can show.
+/// The exhibits of all protocols: one scenario for each flaw that a scenario can show.
 fn exhibits() -> Vec<(PathBuf, Scenario)> {
-    let folder = PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/scenarios/two-phase/flaws"
-    ));
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
-        .expect("a folder of exhibits")
+    let folders = ProtocolKind::ALL.into_iter().map(|protocol| {
+        let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+        let folder = format!("{scenarios}/{}/flaws", protocol.name());
+        fs::read_dir(folder).expect("a folder of exhibits")
+    });
+    let mut paths: Vec<PathBuf> = folders
+        .flatten()
         .map(|entry| entry.expect("an entry").path())
         .collect();
     paths.sort();
@@ -40,9 +41,12 @@ fn run(scenario: &Scenario) -> Report {
     sim.report()
 }
 
-fn switchable() -> impl Iterator<Item = &'static Flaw> {
-    let flaws = ProtocolKind::TwoPhase.flaws().iter();
-    flaws.filter(|flaw| flaw.is_switchable())
+fn switchable() -> impl Iterator<Item = (ProtocolKind, &'static Flaw)> {
+    let all = ProtocolKind::ALL.into_iter().flat_map(|protocol| {
+        let flaws = protocol.flaws().iter();
+        flaws.map(move |flaw| (protocol, flaw))
+    });
+    all.filter(|(_, flaw)| flaw.is_switchable())
 }
 
 #[test]
@@ -96,7 +100,7 @@ fn each_flaw_alone_breaks_what_hardened_rules_keep() {
 fn every_flaw_that_can_be_restored_is_shown() {
     let scenarios = exhibits().into_iter();
     let shown: BTreeSet<String> = scenarios.flat_map(|(_, scenario)| scenario.flaws).collect();
-    let expected: BTreeSet<String> = switchable().map(|flaw| flaw.id.to_owned()).collect();
+    let expected: BTreeSet<String> = switchable().map(|(_, flaw)| flaw.id.to_owned()).collect();
     assert_eq!(shown, expected);
 }
 
@@ -165,8 +169,8 @@ fn drawn_runs_as_written_break_agreement_and_sign_twice() {
 /// Whatever a flaw breaks, it is told by the oracle and never by a panic; and rows give the state back all the same.
 #[test]
 fn drawn_runs_with_any_flaw_never_panic_and_recover() {
-    for (seed, flaw) in (0..).zip(switchable()) {
-        let mut scenario = ProtocolKind::TwoPhase.swarm(seed);
+    for (seed, (protocol, flaw)) in (0..).zip(switchable()) {
+        let mut scenario = protocol.swarm(seed);
         scenario.flaws.push(flaw.id.to_owned());
         let mut sim = Sim::new(&scenario).expect("nodes that can be built");
         sim.set_check_recovery(seed.is_multiple_of(8));
@@ -210,16 +214,41 @@ fn rules_that_cannot_be_had_are_refused_in_a_sentence() {
     }
 }
 
-/// A flaw that cannot be restored names what pins the rule instead.
+/// A flaw that cannot be restored names what pins the rule instead; a test that is named exists.
 #[test]
 fn what_is_not_switchable_says_why() {
-    for flaw in ProtocolKind::TwoPhase.flaws() {
+    let texts = sources();
+    for flaw in ProtocolKind::ALL.into_iter().flat_map(ProtocolKind::flaws) {
         if let FlawKind::NotSwitchable { why } = flaw.kind {
             assert!(
                 why.contains("pin") || why.contains("bans"),
                 "{}: {why}",
                 flaw.id
             );
+            for name in why.split(|part: char| !part.is_alphanumeric() && part != '_') {
+                let is_test = name.matches('_').count() > 1;
+                let text = format!("fn {name}(");
+                let is_there = texts.iter().any(|source| source.contains(&text));
+                assert!(!is_test || is_there, "{}: no test {name}", flaw.id);
+            }
         }
     }
+}
+
+/// The files in which tests are.
+fn sources() -> Vec<String> {
+    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let mut folders = vec![root.join("core/src"), root.join("tests/tests")];
+    let mut texts = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                texts.push(fs::read_to_string(path).expect("a source"));
+            }
+        }
+    }
+    texts
 }

@@ -10,6 +10,7 @@ use super::Sharded2pc;
 use super::command::Item;
 use crate::crypto::Member;
 use crate::engine::Env;
+use crate::flaw::FlawSet;
 use crate::types::{Duration, GroupId};
 
 /// The parameters of `sharded-2pc`. (S4-03, S4-49)
@@ -181,6 +182,8 @@ pub struct Place<'a> {
     pub clusters: Clusters,
     /// This one.
     pub cluster: GroupId,
+    /// Flaws that are restored.
+    pub flaws: FlawSet,
 }
 
 impl<'a> Place<'a> {
@@ -192,6 +195,7 @@ impl<'a> Place<'a> {
             config: &env.config,
             clusters: Clusters::of(groups),
             cluster: env.keyring.group_of(env.id).unwrap_or_default(),
+            flaws: env.flaws,
         }
     }
 

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::command::{Command, Part, Reason, Side, TxnId};
 use super::config::Place;
+use super::flaws::{self, Work};
 use super::machine::{Applied, Txn, TxnPhase};
 use super::{Cx, Message, Request, Sharded2pc, Timer};
 use crate::engine::To;
@@ -27,6 +28,17 @@ impl Sharded2pc {
 
     /// Begins the next attempt at a request that a client waits for, unless one is under way.
     pub(super) fn begin(&mut self, cx: Cx<'_, '_>, client: ClientId, number: u64) {
+        self.begin_attempt(cx, client, number, false);
+    }
+
+    /// The same; `is_anew` also while an earlier attempt is under way. (S4-F16)
+    pub(super) fn begin_attempt(
+        &mut self,
+        cx: Cx<'_, '_>,
+        client: ClientId,
+        number: u64,
+        is_anew: bool,
+    ) {
         let id = self.next_attempt(Place::of(cx.env()).cluster, client, number);
         let Some(leading) = self.serving() else {
             return;
@@ -38,7 +50,9 @@ impl Sharded2pc {
         if leading.proposed.iter().any(of_request) || cx.is_timer_set(Timer::Retry(id)) {
             return;
         }
-        if let Some(before) = id.attempt.checked_sub(1) {
+        if let Some(before) = id.attempt.checked_sub(1)
+            && !is_anew
+        {
             let before = TxnId {
                 attempt: before,
                 ..id
@@ -146,8 +160,10 @@ impl Sharded2pc {
         everybody: bool,
     ) {
         let known = self.leaders.get(&cluster).filter(|_| !everybody);
-        let to = known.map_or(To::Group(cluster), |ballot| To::Node(ballot.node));
-        cx.send(to, message);
+        let known = known.map(|ballot| ballot.node);
+        let configured = cx.env().keyring.group(cluster).next();
+        let whom = flaws::whom(cx.env().flaws, known, configured);
+        cx.send(whom.map_or(To::Group(cluster), To::Node), message);
     }
 
     /// Takes up what was under way when this member came to lead. (S4-F3)
@@ -155,7 +171,7 @@ impl Sharded2pc {
         if let Some(leading) = &mut self.leading {
             leading.resumed = true;
         }
-        for id in self.unfinished() {
+        for id in self.unfinished(cx) {
             self.drive(cx, id, true);
         }
         self.begin_waiting(cx);
@@ -163,15 +179,23 @@ impl Sharded2pc {
     }
 
     /// Transactions of which something is still to be done here, by name.
-    fn unfinished(&self) -> Vec<TxnId> {
+    fn unfinished(&self, cx: Cx<'_, '_>) -> Vec<TxnId> {
+        let restored = cx.env().flaws;
         let is_open = |txn: &Txn| {
             let is_told = txn.acked || !txn.side.coordinates();
-            !(txn.phase.is_outcome() && is_told)
+            let is_over = txn.phase.is_outcome() && is_told;
+            !is_over && flaws::takes_up(restored, self.work(txn))
         };
         let rows = self.machine.transactions();
         rows.filter(|(_, txn)| is_open(txn))
             .map(|(id, _)| id)
             .collect()
+    }
+
+    /// Whose work a transaction is: of this leader, if its P is in a slot of its own.
+    pub(super) fn work(&self, txn: &Txn) -> Work {
+        let is_own = self.paxos.first_own().is_some_and(|first| txn.seq >= first);
+        if is_own { Work::Own } else { Work::Inherited }
     }
 
     fn begin_waiting(&mut self, cx: Cx<'_, '_>) {
@@ -221,7 +245,9 @@ impl Sharded2pc {
             .is_some_and(|leading| leading.waiting.contains_key(&(id.client, id.number)));
         if is_waiting {
             let pause_us = 1_000 * cx.env().config.lock_retry_ms;
-            let pause = Duration::from_us(pause_us + cx.below(pause_us));
+            let drawn = Duration::from_us(cx.below(pause_us));
+            let jitter = flaws::jitter(cx.env().flaws, drawn);
+            let pause = Duration(Duration::from_us(pause_us).0 + jitter.0);
             let next = self.next_attempt(id.home, id.client, id.number);
             cx.set_timer(Timer::Retry(next), pause);
             cx.count("sharded_2pc_lock_retries_total");
@@ -287,6 +313,10 @@ impl Sharded2pc {
                 self.propose(cx, commit);
             }
             (Err(reason), _) | (Ok(()), Some(Err(reason))) => self.log_abort(cx, id, txn, reason),
+            (Ok(()), None) if !flaws::waits_for_both(cx.env().flaws) => {
+                let (seq, clients) = (txn.seq, Vec::new());
+                self.propose(cx, Command::Commit { id, seq, clients });
+            }
             (Ok(()), None) => {
                 if !cx.is_timer_set(Timer::Prepare(id)) {
                     cx.set_timer(Timer::Prepare(id), cx.env().config.prepare_timeout());
@@ -342,6 +372,20 @@ impl Sharded2pc {
             return;
         }
         leading.votes.insert(id, (cluster, result));
+        let prepared = self.machine.transaction(id).map(|txn| txn.seq);
+        if let (Err(reason), None) = (result, prepared)
+            && let Some(seq) = flaws::label_of_abort(cx.env().flaws, prepared)
+        {
+            let (participant, part) = (cluster, None);
+            let abort = Command::Abort {
+                id,
+                seq,
+                reason,
+                side: Side::Coordinator { participant, part },
+                last: true,
+            };
+            self.propose(cx, abort);
+        }
         self.drive(cx, id, false);
     }
 
@@ -362,6 +406,10 @@ impl Sharded2pc {
                     .any(|marker| leading.proposed.contains(&(id, *marker)))
                 {
                     self.log_abort(cx, id, &txn, Reason::Timeout);
+                } else if flaws::aborts_an_open_commit(cx.env().flaws) {
+                    let reason = Reason::Timeout;
+                    let abort = Message::TwoPCAbortRequest { id, reason };
+                    self.tell(cx, txn.side.other(), abort, true);
                 }
                 cx.set_timer(Timer::Prepare(id), cx.env().config.prepare_timeout());
             }
@@ -412,7 +460,10 @@ impl Sharded2pc {
                         .iter()
                         .any(|marker| leading.proposed.contains(&(id, *marker)))
                 });
-                if !is_open {
+                if !flaws::leaves_a_tombstone(cx.env().flaws) && !is_open {
+                    let reason = Reason::Unknown;
+                    cx.send(To::Node(from), Message::TwoPCAbortRequest { id, reason });
+                } else if !is_open {
                     let participant = cluster;
                     let part = None;
                     let abort = Command::Abort {
@@ -451,7 +502,7 @@ impl Sharded2pc {
         if known.is_none() || self.serving().is_none() {
             return;
         }
-        for id in self.unfinished() {
+        for id in self.unfinished(cx) {
             let Some(txn) = self.machine.transaction(id).cloned() else {
                 continue;
             };
@@ -481,8 +532,13 @@ impl Sharded2pc {
         if self.serving().is_none() {
             return;
         }
+        let restored = cx.env().flaws;
         let mut doubts = crate::ordered::Set::new();
-        for id in self.unfinished() {
+        for id in self.unfinished(cx) {
+            let row = self.machine.transaction(id);
+            if row.is_some_and(|txn| txn.phase.is_outcome()) && !flaws::repeats(restored) {
+                continue;
+            }
             self.drive(cx, id, true);
             let Some(txn) = self.machine.transaction(id).cloned() else {
                 continue;
@@ -493,6 +549,8 @@ impl Sharded2pc {
                     .leading
                     .as_ref()
                     .is_some_and(|lead| lead.doubts.contains(&id))
+                    && flaws::takes_up(restored, Work::Theirs)
+                    && flaws::repeats(restored)
                 {
                     self.tell(cx, txn.side.other(), Message::TwoPCQuery { id }, true);
                 }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::command::{Command, Item, Part, TxnId};
 use super::config::Place;
+use super::flaws::{self, slot_reuse};
 use super::machine::{Applied, Snapshot, TxnPhase};
 use super::message::{committed_value, round, slot_id};
 use super::{ACCEPTANCES_METER, Cx, Leading, Message, Reply, Sharded2pc, Timer, phase};
@@ -78,7 +79,11 @@ impl Sharded2pc {
         message: &paxos::Message<Command>,
     ) {
         let votes = self.votes_before(from, message);
-        self.with_log(cx, |paxos, group| ((), paxos.receive(group, from, message)));
+        if flaws::reuses_the_slot(cx.env().flaws) {
+            self.receive_reusing(cx, from, message);
+        } else {
+            self.with_log(cx, |paxos, group| ((), paxos.receive(group, from, message)));
+        }
         if let Some((seq, before)) = votes {
             self.tell_vote(cx, from, seq, before + 1);
         }
@@ -90,6 +95,9 @@ impl Sharded2pc {
         {
             let place = Place::of(cx.env());
             let (seq, ballot) = (*seq, *ballot);
+            if let Some(command) = req {
+                self.machine.accept(&place, command);
+            }
             cx.emit(Level::Protocol, || {
                 let event = EventKind::PhaseEntered(phase::ACCEPTED);
                 Event::new(event, Some(slot_id(place.cluster, seq)), round(ballot))
@@ -263,9 +271,16 @@ impl Sharded2pc {
             return false;
         }
         let hash = Command::hash(Some(&command));
-        let slot = self.with_log(cx, |paxos, group| match paxos.propose(group, command) {
-            Some((slot, out)) => (Some(slot), out),
-            None => (None, Out::default()),
+        let reused = slot_reuse::slot_of(cx, &command);
+        self.machine.accept(&Place::of(cx.env()), &command);
+        let slot = self.with_log(cx, |paxos, group| {
+            let proposed = match reused {
+                Some(slot) => paxos
+                    .propose_again(group, slot, command)
+                    .map(|out| (slot, out)),
+                None => paxos.propose(group, command),
+            };
+            proposed.map_or((None, Out::default()), |(slot, out)| (Some(slot), out))
         });
         let Some(slot) = slot else {
             // Too much is open: the next tick tries again.
@@ -274,6 +289,11 @@ impl Sharded2pc {
             }
             return false;
         };
+        if let Some(slot) = reused
+            && self.paxos.acceptances(slot).is_none()
+        {
+            self.apply_again(cx, slot);
+        }
         let place = Place::of(cx.env());
         let round = round(self.ballot());
         cx.emit(Level::Protocol, || {
@@ -296,18 +316,32 @@ impl Sharded2pc {
         }
     }
 
-    fn apply(&mut self, cx: Cx<'_, '_>, slot: Slot, entry: &paxos::LogEntry<Command>) {
+    /// Carries out what stands in the next slot, or in one that holds a second command. (S4-F2)
+    pub(super) fn apply(&mut self, cx: Cx<'_, '_>, slot: Slot, entry: &paxos::LogEntry<Command>) {
         let place = Place::of(cx.env());
         let command = entry.req.as_ref();
-        let items = command.map_or_else(Vec::new, |command| self.items_of(command));
-        let applied = self.machine.apply(&place, slot, command);
+        let mut items = command.map_or_else(Vec::new, |command| self.items_of(command));
+        let part = command.and_then(|command| self.machine.transaction(command.id())?.part);
+        let before = part.map(|part| self.machine.balance(&place, part.item()));
+        let applied = if slot <= self.machine.applied() {
+            self.machine.execute(&place, slot, command)
+        } else {
+            self.machine.apply(&place, slot, command)
+        };
+        if let Some(part) = part
+            && items.is_empty()
+            && before != Some(self.machine.balance(&place, part.item()))
+        {
+            // What changed although its transaction was over.
+            items.push(part.item());
+        }
         let instance = slot_id(place.cluster, slot);
         let round = round(entry.ballot);
         self.record_chosen(cx, instance, entry);
         cx.record(Record {
             kind: RecordKind::Completed,
             instance,
-            value: Some(self.machine.digest(&place, &items)),
+            value: Some(self.machine.left(&place, &items)),
             round,
         });
         cx.emit(Level::Protocol, || {

@@ -26,15 +26,17 @@ use serde::{Deserialize, Serialize};
 use super::command::{Item, Part, Reason, Side, TxnId};
 use super::config::Place;
 use super::{SPEC, phase};
+use crate::ordered::Map;
 use crate::paxos::Slot;
 use crate::store::{AnyTable, RecoverError, Rows, Table, TableId, TableSpec};
 use crate::types::{ClientId, GroupId};
 
 mod apply;
+mod flawed;
+pub(super) mod left;
 mod snapshot;
 
 pub use snapshot::Snapshot;
-pub(super) use snapshot::digest_item;
 
 /// Where a transaction is. (S4-08 `Phase`)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -192,6 +194,8 @@ pub struct Machine {
     /// Where items live that moved. (S4-54)
     homes: Table<Item, GroupId>,
     applied: Table<u8, Slot>,
+    /// What items held when a P of theirs was accepted; empty unless S4-F6 is restored.
+    images: Map<TxnId, u64>,
 }
 
 impl Machine {
@@ -207,6 +211,7 @@ impl Machine {
             clients: Table::load(CLIENTS, rows)?,
             homes: Table::load(HOMES, rows)?,
             applied: Table::load(APPLIED, rows)?,
+            images: Map::new(),
         })
     }
 

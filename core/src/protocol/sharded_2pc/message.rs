@@ -127,8 +127,13 @@ pub(super) fn round(ballot: Ballot) -> Round {
 
 /// What a committed transfer decides: the same at both clusters.
 pub(super) fn committed_value(id: TxnId) -> Hash32 {
+    committed_value_of(id.instance())
+}
+
+/// The same, of the instance that the transfer is.
+pub(super) fn committed_value_of(instance: InstanceId) -> Hash32 {
     let mut transcript = Transcript::new("phaselab 2026-11 sharded-2pc committed v1");
-    transcript.hash(&id.instance().0);
+    transcript.hash(&instance.0);
     transcript.finish()
 }
 

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::command::{Command, Reason};
-use super::message::{Message, slot_id};
+use super::message::{Message, committed_value_of, slot_id};
 use super::{Reply, Request, Sharded2pc};
 use crate::codec::decode;
 use crate::crypto::Keyring;
@@ -20,23 +20,33 @@ use crate::paxos::{self, Slot};
 use crate::types::{ClientId, Duration, GroupId, Hash32, InstanceId, NodeId, Time};
 
 mod replay;
+mod told;
 
 use replay::Ledger;
 
 /// The name of the liveness property.
 pub(super) const EVERY_TRANSFER_ENDS: &str = "every transfer ends";
 
-const PROMISES: [(&str, &str); 5] = [
+const PROMISES: [(&str, &str); 8] = [
     ("log", "no slot holds two commands that were told as chosen"),
     (
         "execution",
         "every replica did to the accounts what the log says",
+    ),
+    ("replicas", "every replica did the same to the accounts"),
+    (
+        "atomicity",
+        "no transfer was committed in one place and aborted in another",
     ),
     ("exactly once", "no request moved money twice"),
     ("answers", "what clients were told is what the logs say"),
     (
         "reads",
         "every balance that was told stood in the log while the client waited",
+    ),
+    (
+        "conservation",
+        "what accounts hold, and what is on its way to a held item, was always what there was",
     ),
 ];
 
@@ -59,6 +69,9 @@ pub(super) struct ShardedOracle {
     /// What nodes say that an entry left of the accounts.
     effects: Map<InstanceId, Vec<(NodeId, Hash32)>>,
     ledger: Ledger,
+    /// The transfers that some member committed, and those that some member aborted.
+    committed: Map<InstanceId, NodeId>,
+    aborted: Map<InstanceId, NodeId>,
     asked: Map<(ClientId, u64), (Request, Time)>,
     /// What clients were told and no log says yet.
     unproven: VecDeque<(ClientId, u64, Reply)>,
@@ -81,6 +94,8 @@ impl ShardedOracle {
             applied: Map::new(),
             effects: Map::new(),
             ledger: Ledger::new(env),
+            committed: Map::new(),
+            aborted: Map::new(),
             asked: Map::new(),
             unproven: VecDeque::new(),
             answers: Map::new(),
@@ -157,7 +172,46 @@ impl ShardedOracle {
         }
     }
 
+    /// A slot that was executed holds another command: what a cluster chose takes effect, also where it must not.
+    fn execute_again(&mut self, now: Time, cluster: GroupId, slot: Slot, value: Hash32) {
+        let instance = slot_id(cluster, slot);
+        let is_other = self
+            .applied
+            .get(&instance)
+            .is_some_and(|first| *first != value);
+        let is_executed = slot <= self.ledger.executed(cluster);
+        if let (true, true, Some(Some(command))) =
+            (is_other, is_executed, self.commands.get(&value).cloned())
+        {
+            self.applied.insert(instance, value);
+            self.ledger.execute(now, cluster, slot, Some(&command));
+        }
+    }
+
     fn on_effect(&mut self, now: Time, node: NodeId, cluster: GroupId, slot: Slot, effect: Hash32) {
+        let at = now.as_ms();
+        let word = self.ledger.told.hear(cluster, slot, effect);
+        if word.is_apart {
+            self.fail("replicas", || {
+                format!("{at} ms: {node} did something else in slot {slot} of {cluster}")
+            });
+        }
+        let told = self.told_in(cluster, slot);
+        let moves = matches!(
+            told,
+            Some(Command::Transfer { .. } | Command::Commit { .. })
+        );
+        if let Some(id) = told.map(|command| command.id())
+            && moves
+            && (word.is_more || word.is_uncalled && self.ledger.has_moved(id))
+        {
+            self.fail("exactly once", || {
+                format!("{at} ms: {node} lets {id} take effect a second time")
+            });
+        }
+        if let Err(broken) = self.ledger.conservation() {
+            self.fail("conservation", || format!("{at} ms: {broken}"));
+        }
         if self
             .ledger
             .effect(cluster, slot)
@@ -166,6 +220,31 @@ impl ShardedOracle {
             self.fail("execution", || {
                 format!(
                     "{} ms: {node} did something else in slot {slot}",
+                    now.as_ms()
+                )
+            });
+        }
+    }
+
+    /// The command of a slot that was executed.
+    fn told_in(&self, cluster: GroupId, slot: Slot) -> Option<&Command> {
+        let hash = self.applied.get(&slot_id(cluster, slot))?;
+        self.commands.get(hash)?.as_ref()
+    }
+
+    /// A transfer ended at a member, in one of two ways.
+    fn on_end(&mut self, now: Time, node: NodeId, instance: InstanceId, is_committed: bool) {
+        let (same, other) = if is_committed {
+            (&mut self.committed, &self.aborted)
+        } else {
+            (&mut self.aborted, &self.committed)
+        };
+        same.get_or_insert_with(instance, || node);
+        if let Some(by) = other.get(&instance).copied() {
+            let word = if is_committed { "commits" } else { "aborts" };
+            self.fail("atomicity", || {
+                format!(
+                    "{} ms: {node} {word} {instance:?}, {by} did not",
                     now.as_ms()
                 )
             });
@@ -266,7 +345,14 @@ impl Oracle for ShardedOracle {
         let instance = record.instance;
         let slot = self.slots.get(&instance).copied();
         match (record.kind, record.value) {
+            (RecordKind::Decided, Some(value)) if value == committed_value_of(instance) => {
+                self.on_end(now, node, instance, true);
+            }
+            (RecordKind::Abandoned, _) => self.on_end(now, node, instance, false),
             (RecordKind::Decided, Some(value)) => {
+                if let Some((cluster, slot)) = slot {
+                    self.execute_again(now, cluster, slot, value);
+                }
                 self.applied.get_or_insert_with(instance, || value);
                 self.execute(now, self.cluster_of(node));
             }
@@ -352,19 +438,13 @@ impl Oracle for ShardedOracle {
                 verdict.detail = format!("{client}, request {number}: no log says {reply:?}");
             }
         }
-        let conservation = self.ledger.conservation();
-        verdicts.push(Verdict {
-            name: "conservation",
-            holds: conservation.is_ok(),
-            detail: conservation.unwrap_or_else(|broken| broken),
-        });
         verdicts
     }
 
     fn liveness(&self) -> Vec<Verdict> {
         let mut open = self.unended();
-        let held = self.ledger.held();
-        open.extend(held.map(|(item, id)| format!("{id} holds item {item}")));
+        let locked = self.ledger.told.locked();
+        open.extend(locked.iter().map(|item| format!("item {item} is locked")));
         let unsettled = self.ledger.open();
         open.extend(unsettled.map(|(cluster, id)| format!("{id} is open in {cluster}")));
         let unmatched = self.ledger.unmatched();

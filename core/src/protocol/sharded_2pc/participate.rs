@@ -1,8 +1,8 @@
 //! What a participant's leader does: vote, apply the outcome, and say so. (S4-20, S4-25, S4-28)
 
 use super::command::{Command, Part, Reason, Side, TxnId};
-use super::machine::{Client, TxnPhase};
-use super::{Cx, Message, Sharded2pc};
+use super::machine::{Client, Txn, TxnPhase};
+use super::{Cx, Message, Sharded2pc, flaws};
 use crate::engine::To;
 use crate::types::{ClientId, GroupId, NodeId};
 
@@ -54,12 +54,17 @@ impl Sharded2pc {
         if self.serving().is_none() {
             return self.redirect(cx, from);
         }
+        let restored = cx.env().flaws;
         match self.machine.transaction(id).cloned() {
             Some(txn) if !is_asked_by(&txn, cluster) => {}
+            Some(txn) if !flaws::knows(restored, self.work(&txn)) => {}
             Some(txn) if txn.phase == TxnPhase::Prepared(Ok(())) => {
                 self.remember_asker(id, from);
                 let (seq, clients) = (txn.seq, clients.to_vec());
                 self.propose(cx, Command::Commit { id, seq, clients });
+                if flaws::acks_at_once(restored) {
+                    cx.send(To::Node(from), Message::TwoPCCommitReply { id });
+                }
             }
             Some(txn) if txn.phase == TxnPhase::Committed => {
                 cx.send(To::Node(from), Message::TwoPCCommitReply { id });
@@ -84,12 +89,21 @@ impl Sharded2pc {
             return self.redirect(cx, from);
         }
         let row = self.machine.transaction(id).cloned();
+        let restored = cx.env().flaws;
+        let stands = |txn: &Txn| match txn.phase {
+            TxnPhase::Committed => flaws::first_outcome_stands(restored),
+            phase => phase.is_outcome(),
+        };
         match &row {
             Some(txn) if !is_asked_by(txn, cluster) => {}
-            Some(txn) if txn.phase.is_outcome() => {
+            Some(txn) if !flaws::knows(restored, self.work(txn)) => {}
+            Some(txn) if stands(txn) => {
                 cx.send(To::Node(from), Message::TwoPCAbortReply { id });
             }
             None if self.machine.is_old(id) => {
+                cx.send(To::Node(from), Message::TwoPCAbortReply { id });
+            }
+            None if !flaws::leaves_a_tombstone(restored) => {
                 cx.send(To::Node(from), Message::TwoPCAbortReply { id });
             }
             // Of one that is not known, a tombstone: its P may still be on the way. (S4-F11)
@@ -138,6 +152,6 @@ impl Sharded2pc {
 }
 
 /// Whether a cluster is the one that decides a transaction of which this one is the participant. (S4-F30)
-fn is_asked_by(txn: &super::machine::Txn, cluster: GroupId) -> bool {
+fn is_asked_by(txn: &Txn, cluster: GroupId) -> bool {
     !txn.side.coordinates() && txn.side.other() == cluster
 }

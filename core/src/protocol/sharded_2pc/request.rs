@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{Item, Reason, TxnId};
 use super::config::Place;
 use super::machine::{Client, Outcome};
-use super::{Cx, Reading, Sharded2pc};
+use super::{Cx, Reading, Sharded2pc, flaws};
 use crate::types::{ClientId, GroupId, NodeId};
 
 /// What a client asks.
@@ -131,9 +131,10 @@ impl Sharded2pc {
             return self.on_read(cx, client, number, item);
         }
         if self.serving().is_some() {
-            self.attach(client, number, request);
+            let again = self.attach(client, number, request);
             if !self.answer(cx, client, number) {
-                self.begin(cx, client, number);
+                let is_anew = again && !flaws::joins(cx.env().flaws);
+                self.begin_attempt(cx, client, number, is_anew);
                 let waits =
                     |leading: &mut super::Leading| leading.waiting.contains_key(&(client, number));
                 if self.serving().is_some_and(waits) {
@@ -146,10 +147,10 @@ impl Sharded2pc {
         }
     }
 
-    fn attach(&mut self, client: ClientId, number: u64, request: Request) {
-        if let Some(leading) = &mut self.leading {
-            leading.waiting.insert((client, number), request);
-        }
+    /// Lets a client wait; whether it waited already.
+    fn attach(&mut self, client: ClientId, number: u64, request: Request) -> bool {
+        let waiting = self.leading.as_mut().map(|leading| &mut leading.waiting);
+        waiting.is_some_and(|waiting| waiting.insert((client, number), request).is_some())
     }
 
     /// Whether the item lives here, or a transaction of the request is under way here; else the client is told.
@@ -179,6 +180,9 @@ impl Sharded2pc {
     /// What the log says of a request, if it has ended or its client has moved on. (S4-33, S4-F14)
     fn told(&self, place: &Place<'_>, client: ClientId, number: u64) -> Option<Reply> {
         let known = self.machine.client(client, place.cluster)?;
+        if known.number > number && !flaws::tells_requests_apart(place.flaws) {
+            return known.outcome.map(|outcome| as_told(client, known, outcome));
+        }
         if known.number > number {
             let reason = Reason::Old;
             return Some(Reply::Failed { reason });
@@ -223,6 +227,9 @@ impl Sharded2pc {
     }
 
     fn on_read(&mut self, cx: Cx<'_, '_>, client: ClientId, number: u64, item: Item) {
+        if !flaws::confirms_reads(cx.env().flaws) {
+            return self.tell_balance(cx, client, number, item);
+        }
         let probe = u64::MAX;
         if let Some(leading) = &mut self.leading {
             leading.reads.push_back(Reading {
@@ -270,21 +277,24 @@ impl Sharded2pc {
         let confirmed = self.with_log(cx, |paxos, group| {
             (paxos.confirmed(group), crate::paxos::Out::default())
         });
-        let place = Place::of(cx.env());
         let is_due = |read: &Reading| confirmed.is_some_and(|probe| probe >= read.probe);
         while let Some(leading) = &mut self.leading
             && leading.reads.front().is_some_and(is_due)
             && let Some(read) = leading.reads.pop_front()
         {
-            let item = read.item;
-            let reply = match self.machine.balance(&place, item) {
-                Some(balance) => Reply::Balance { item, balance },
-                None => Reply::WrongCluster {
-                    cluster: self.machine.home(&place, item).unwrap_or(place.cluster),
-                },
-            };
-            cx.count("sharded_2pc_reads_total");
-            cx.reply(read.client, read.number, reply);
+            self.tell_balance(cx, read.client, read.number, read.item);
         }
+    }
+
+    fn tell_balance(&self, cx: Cx<'_, '_>, client: ClientId, number: u64, item: Item) {
+        let place = Place::of(cx.env());
+        let reply = match self.machine.balance(&place, item) {
+            Some(balance) => Reply::Balance { item, balance },
+            None => Reply::WrongCluster {
+                cluster: self.machine.home(&place, item).unwrap_or(place.cluster),
+            },
+        };
+        cx.count("sharded_2pc_reads_total");
+        cx.reply(client, number, reply);
     }
 }

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::command::Reason;
 use super::config::Clusters;
 use super::message::committed_value;
-use super::{Reply, Request, Sharded2pc, ShardedConfig, as_written, oracle, swarm};
+use super::{Reply, Request, Sharded2pc, ShardedConfig, as_written, museum, oracle, swarm};
 use crate::crypto::Member;
 use crate::engine::{Env, Genesis, Never, RuleSet};
 use crate::environment::{Environment, Void};
 use crate::explore::cluster::Bounds;
 use crate::history::{Call, End};
+use crate::museum::Exhibit;
 use crate::oracle::Oracle;
 use crate::protocol::{ReplyView, Simulated};
 use crate::scenario::Scenario;
@@ -30,6 +31,8 @@ pub struct Nowhere {}
 impl Simulated for Sharded2pc {
     type Setting = Nowhere;
     type Change = Never;
+
+    const MUSEUM: &'static [Exhibit] = museum::EXHIBITS;
 
     /// Nobody leads at the start, so that requests come later; a slot that is decided is not the end of anything.
     const BOUNDS: Bounds = Bounds {

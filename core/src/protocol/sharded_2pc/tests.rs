@@ -9,6 +9,7 @@ use super::*;
 use crate::crypto::{Crypto, Signer};
 use crate::engine::Genesis;
 use crate::entropy::{Entropy, Prng};
+use crate::flaw::FlawSet;
 use crate::protocol::{ProtocolKind, members};
 use crate::replica;
 use crate::scenario::member_seed;
@@ -44,6 +45,7 @@ impl Shard {
             config: &self.config,
             clusters: Clusters::of([ONE, TWO].into_iter()),
             cluster: self.cluster,
+            flaws: FlawSet::NONE,
         }
     }
 

@@ -6,6 +6,7 @@ use super::{Applied, Client, Machine, Outcome, Txn, TxnPhase};
 use crate::paxos::Slot;
 use crate::protocol::sharded_2pc::command::{Command, Item, Part, Reason, Side, TxnId};
 use crate::protocol::sharded_2pc::config::Place;
+use crate::protocol::sharded_2pc::flaws;
 use crate::types::ClientId;
 
 impl Machine {
@@ -17,8 +18,21 @@ impl Machine {
             "slots are applied in order, each once"
         );
         self.applied.put(0, slot);
+        self.execute(place, slot, command)
+    }
+
+    /// What an entry does, in whichever slot.
+    pub(in crate::protocol::sharded_2pc) fn execute(
+        &mut self,
+        place: &Place<'_>,
+        slot: Slot,
+        command: Option<&Command>,
+    ) -> Applied {
         match command {
-            None => Applied::Nothing,
+            None => {
+                self.change_leader(place);
+                Applied::Nothing
+            }
             Some(Command::Transfer {
                 id,
                 sender,
@@ -43,16 +57,18 @@ impl Machine {
             Some(Command::Commit { id, clients, .. }) => self.commit(place, *id, clients),
             Some(Command::Abort {
                 id,
+                seq,
                 reason,
                 side,
                 last,
-                ..
-            }) => self.abort(place, *id, *reason, *side, *last),
+            }) => self.abort(place, *id, *seq, *reason, *side, *last),
             Some(Command::Acked { id }) => {
                 let is_due = |txn: &Txn| txn.phase.is_outcome() && !txn.acked;
-                if !self.transactions.get(id).is_some_and(is_due) {
+                let row = self.transactions.get(id).cloned();
+                let Some(txn) = row.filter(is_due) else {
                     return Applied::Nothing;
-                }
+                };
+                self.clean_up(place, &txn);
                 if let Some(txn) = self.transactions.get_mut(id) {
                     txn.acked = true;
                 }
@@ -84,8 +100,8 @@ impl Machine {
             amount,
         };
         let may = self
-            .may(place, debit)
-            .and_then(|()| self.may(place, credit))
+            .may(place, id, debit)
+            .and_then(|()| self.may(place, id, credit))
             .and_then(|()| {
                 let is_itself = sender == receiver;
                 if is_itself {
@@ -94,7 +110,7 @@ impl Machine {
                     Ok(())
                 }
             });
-        let may = if self.holds_for_earlier(id) {
+        let may = if self.holds_for_earlier(place, id) {
             Err(Reason::Locked)
         } else {
             may
@@ -174,18 +190,20 @@ impl Machine {
         if self.transactions.contains(&id) || self.is_old(id) {
             return;
         }
-        let vote = if self.holds_for_earlier(id) {
+        let vote = if self.holds_for_earlier(place, id) {
             Err(Reason::Locked)
         } else {
-            self.may(place, part)
+            self.may(place, id, part)
         };
         self.note(id, None);
         let mut carried = 0;
         if vote.is_ok() {
             self.locks.put(part.item(), id);
-            if let Part::Leave { item, .. } = part {
-                carried = self.balance(place, item).unwrap_or(0);
-            }
+            carried = match part {
+                Part::Leave { item, .. } => self.balance(place, item).unwrap_or(0),
+                _ => self.image(place, id, part),
+            };
+            self.move_early(place, part);
         }
         self.transactions.put(
             id,
@@ -202,14 +220,14 @@ impl Machine {
     }
 
     /// Whether an earlier attempt at the same request may still commit.
-    fn holds_for_earlier(&self, id: TxnId) -> bool {
+    fn holds_for_earlier(&self, place: &Place<'_>, id: TxnId) -> bool {
         let attempts = TxnId { attempt: 0, ..id }..id;
         let mut earlier = self.transactions.range(attempts);
-        earlier.any(|(_, txn)| txn.phase == TxnPhase::Prepared(Ok(())))
+        earlier.any(|(_, txn)| txn.phase == TxnPhase::Prepared(Ok(()))) && flaws::joins(place.flaws)
     }
 
     /// Whether a part could take effect now.
-    fn may(&self, place: &Place<'_>, part: Part) -> Result<(), Reason> {
+    fn may(&self, place: &Place<'_>, id: TxnId, part: Part) -> Result<(), Reason> {
         let item = part.item();
         let is_here = self.home(place, item) == Some(place.cluster);
         let comes = matches!(part, Part::Arrive { .. });
@@ -219,7 +237,7 @@ impl Machine {
         if place.owner(item).is_none() || is_here == comes {
             return Err(Reason::NotHere);
         }
-        if self.is_locked(item) {
+        if self.is_in_the_way(place, item, id) {
             return Err(Reason::Locked);
         }
         let held = self.balance(place, item).unwrap_or(0);
@@ -232,14 +250,17 @@ impl Machine {
         }
     }
 
-    fn take_effect(&mut self, place: &Place<'_>, part: Part, carried: u64) {
+    pub(super) fn take_effect(&mut self, place: &Place<'_>, part: Part, carried: u64) {
         let item = part.item();
         let held = self.balance(place, item).unwrap_or(0);
         match part {
             Part::Debit { amount, .. } => self.accounts.put(item, held.saturating_sub(amount)),
             Part::Credit { amount, .. } => self.accounts.put(item, held.saturating_add(amount)),
             Part::Leave { to, .. } => {
-                debug_assert_eq!(carried, held, "what is held does not change");
+                debug_assert!(
+                    carried == held || !place.flaws.is_empty(),
+                    "what is held does not change"
+                );
                 self.homes.put(item, to);
                 self.accounts.delete(&item);
             }
@@ -255,10 +276,12 @@ impl Machine {
             return Applied::Nothing;
         };
         let (TxnPhase::Prepared(Ok(())), Some(part)) = (txn.phase, txn.part) else {
-            return Applied::Nothing;
+            return self.overrule(place, id, TxnPhase::Committed);
         };
-        self.take_effect(place, part, txn.carried);
-        self.end(id, part, TxnPhase::Committed);
+        for _ in 0..self.executions(place, part) {
+            self.take_effect(place, part, txn.carried);
+        }
+        self.end(id, Some(part), TxnPhase::Committed);
         if txn.side.coordinates() {
             self.note(id, Some(Ok(())));
         }
@@ -298,6 +321,7 @@ impl Machine {
         &mut self,
         place: &Place<'_>,
         id: TxnId,
+        label: Slot,
         reason: Reason,
         side: Side,
         last: bool,
@@ -325,13 +349,16 @@ impl Machine {
                     },
                 );
             }
-            Some(txn) if txn.phase.is_outcome() => return Applied::Nothing,
+            Some(txn) if txn.phase.is_outcome() => {
+                return self.overrule(place, id, TxnPhase::Aborted(reason));
+            }
             Some(txn) => {
-                let phase = TxnPhase::Aborted(reason);
-                match txn.part {
-                    Some(part) => self.end(id, part, phase),
-                    None => return Applied::Nothing,
+                // Whatever its label is, it is the A of this P; only where S4-F12 is restored it may name none.
+                let part = txn.part.filter(|_| label != flaws::NO_LABEL);
+                if let Some(part) = part {
+                    self.undo(place, &txn, part);
                 }
+                self.end(id, part, TxnPhase::Aborted(reason));
             }
         }
         if side.coordinates() && last && is_here {
@@ -340,8 +367,10 @@ impl Machine {
         Applied::Ended(id)
     }
 
-    fn end(&mut self, id: TxnId, part: Part, phase: TxnPhase) {
-        if self.locks.get(&part.item()) == Some(&id) {
+    pub(super) fn end(&mut self, id: TxnId, part: Option<Part>, phase: TxnPhase) {
+        if let Some(part) = part
+            && self.locks.get(&part.item()) == Some(&id)
+        {
             self.locks.delete(&part.item());
         }
         if let Some(txn) = self.transactions.get_mut(&id) {

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::left::{Left, mark, pack};
 use super::{Client, Machine, Txn, TxnPhase};
-use crate::crypto::Transcript;
 use crate::paxos::Slot;
 use crate::protocol::sharded_2pc::command::{Item, TxnId};
 use crate::protocol::sharded_2pc::config::Place;
@@ -24,19 +24,6 @@ pub struct Snapshot {
     homes: Vec<(Item, GroupId)>,
 }
 
-/// What stands in a digest of one item.
-pub(in crate::protocol::sharded_2pc) fn digest_item(
-    transcript: &mut Transcript,
-    item: Item,
-    balance: Option<u64>,
-    lock: Option<TxnId>,
-) {
-    transcript.u32(item);
-    transcript.u8(u8::from(balance.is_some()));
-    transcript.u64(balance.unwrap_or(0));
-    transcript.option(lock.map(|id| id.instance().0).as_ref());
-}
-
 impl Snapshot {
     /// Whether its items exist.
     pub(in crate::protocol::sharded_2pc) fn is_sound(&self, place: &Place<'_>) -> bool {
@@ -50,14 +37,18 @@ impl Snapshot {
 }
 
 impl Machine {
-    /// What an entry left of some items: a replica that did otherwise tells another hash.
-    pub fn digest(&self, place: &Place<'_>, items: &[Item]) -> Hash32 {
-        let mut transcript = Transcript::new("phaselab 2026-11 sharded-2pc effect v1");
-        for item in items {
-            let lock = self.locks.get(item).copied();
-            digest_item(&mut transcript, *item, self.balance(place, *item), lock);
-        }
-        transcript.finish()
+    /// What an entry left of some items: a replica that did otherwise tells another value.
+    pub(in crate::protocol::sharded_2pc) fn left(
+        &self,
+        place: &Place<'_>,
+        items: &[Item],
+    ) -> Hash32 {
+        let left = items.iter().map(|item| Left {
+            item: *item,
+            balance: self.balance(place, *item),
+            lock: self.locks.get(item).copied().map_or(0, mark),
+        });
+        pack(&left.collect::<Vec<Left>>())
     }
 
     /// All of the machine.

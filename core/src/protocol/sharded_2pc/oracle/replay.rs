@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use super::super::Sharded2pc;
 use super::super::command::{Command, Item, Part, Reason, Side, TxnId};
 use super::super::config::{Clusters, Place, ShardedConfig};
-use super::super::machine::{Client, Outcome, digest_item};
-use crate::crypto::Transcript;
+use super::super::machine::left::{Left, mark, pack};
+use super::super::machine::{Client, Outcome};
+use super::told::Told;
 use crate::engine::Env;
 use crate::ordered::{Map, Set};
 use crate::paxos::Slot;
@@ -57,6 +58,8 @@ pub(super) struct Ledger {
     shards: Map<GroupId, Shard>,
     /// Which requests moved money.
     moved: Set<(ClientId, u64)>,
+    /// What replicas say that they hold.
+    pub(super) told: Told,
 }
 
 impl Ledger {
@@ -71,6 +74,7 @@ impl Ledger {
                 .map(|cluster| (cluster, Shard::default()))
                 .collect(),
             moved: Set::new(),
+            told: Told::default(),
         }
     }
 
@@ -228,25 +232,38 @@ impl Ledger {
     }
 
     fn note_effect(&mut self, now: Time, cluster: GroupId, slot: Slot, touched: &[Item]) {
-        let mut transcript = Transcript::new("phaselab 2026-11 sharded-2pc effect v1");
+        let mut left = Vec::new();
         for item in touched {
             let balance = self.balance(cluster, *item);
             let first = self.clusters.owner(&self.config, *item) == Some(cluster);
             let first = first.then(|| self.config.first_balance(*item));
             if let Some(shard) = self.shards.get_mut(&cluster) {
-                let lock = shard.holds.get(item).copied();
-                digest_item(&mut transcript, *item, balance, lock);
+                let lock = shard.holds.get(item).copied().map_or(0, mark);
+                let item = *item;
                 let begun = || Vec::from([(Time::ZERO, first)]);
-                let history = shard.history.get_or_insert_with(*item, begun);
-                if history.last().is_some_and(|(_, last)| *last != balance) {
+                let history = shard.history.get_or_insert_with(item, begun);
+                let before = history.last().and_then(|(_, last)| *last);
+                if before != balance {
                     history.push((now, balance));
                 }
+                let new = Left {
+                    item,
+                    balance,
+                    lock,
+                };
+                left.push(new);
+                self.told.expect((cluster, slot), first, before, new);
             }
         }
         if let Some(shard) = self.shards.get_mut(&cluster) {
-            shard.executed = slot;
-            shard.effects.insert(slot, transcript.finish());
+            shard.executed = shard.executed.max(slot);
+            shard.effects.insert(slot, pack(&left));
         }
+    }
+
+    /// Whether a request moved money before.
+    pub(super) fn has_moved(&self, id: TxnId) -> bool {
+        self.moved.contains(&(id.client, id.number))
     }
 
     fn is_old(&self, cluster: GroupId, id: TxnId) -> bool {
@@ -384,12 +401,6 @@ impl Ledger {
         })
     }
 
-    /// What is held, and by which transaction.
-    pub(super) fn held(&self) -> impl Iterator<Item = (Item, TxnId)> + '_ {
-        let held = self.shards.values().flat_map(|shard| shard.holds.iter());
-        held.map(|(item, id)| (*item, *id))
-    }
-
     /// The transactions without outcome, by cluster.
     pub(super) fn open(&self) -> impl Iterator<Item = (GroupId, TxnId)> + '_ {
         self.shards.iter().flat_map(|(cluster, shard)| {
@@ -412,30 +423,27 @@ impl Ledger {
             .collect()
     }
 
-    /// Whether no money was made or lost: what all items hold, and what left one cluster and is not yet in the other.
+    /// Whether no money was made or lost: what all items hold, as replicas tell it, and what left one cluster and is held
+    /// for the other.
     pub(super) fn conservation(&self) -> Result<String, String> {
         let (mut now, mut first, mut under_way) = (0_i128, 0_i128, 0_i128);
-        let mut items: Set<Item> = Set::new();
-        for shard in self.shards.values() {
-            items.extend(shard.balances.iter().map(|(item, _)| *item));
-            items.extend(shard.gone.iter().map(|(item, _)| *item));
-        }
-        for item in items.iter() {
-            first += i128::from(self.config.first_balance(*item));
-            let held = self
-                .clusters
-                .all()
-                .filter_map(|cluster| self.balance(cluster, *item));
-            now += held.map(i128::from).sum::<i128>();
+        for item in self.told.items() {
+            first += i128::from(self.config.first_balance(item));
+            for cluster in self.clusters.all() {
+                let owns = self.clusters.owner(&self.config, item) == Some(cluster);
+                let begun = owns.then(|| self.config.first_balance(item));
+                let held = self.told.balance(cluster, item, begun);
+                now += held.map_or(0, i128::from);
+            }
         }
         for (cluster, shard) in self.shards.iter() {
             for (id, txn) in shard.txns.iter().filter(|(_, txn)| txn.row == Row::Done) {
                 let others = self.shards.iter().filter(|(other, _)| *other != cluster);
                 let mut others = others.filter_map(|(_, shard)| shard.txns.get(id));
-                let is_alone = !others.any(|other| other.row == Row::Done);
+                let is_held = others.any(|other| other.row == Row::Open && other.holds);
                 match txn.part {
-                    Some(Part::Debit { amount, .. }) if is_alone => under_way += i128::from(amount),
-                    Some(Part::Leave { item, .. }) if is_alone => {
+                    Some(Part::Debit { amount, .. }) if is_held => under_way += i128::from(amount),
+                    Some(Part::Leave { item, .. }) if is_held => {
                         let held = shard.balances.get(&item).copied();
                         let held = held.unwrap_or(self.config.first_balance(item));
                         under_way += i128::from(held);
@@ -445,9 +453,8 @@ impl Ledger {
             }
         }
         if now + under_way == first {
-            Ok(format!(
-                "{} items were touched, and hold what they held together",
-                items.len()
+            Ok(String::from(
+                "what accounts hold, and what is on its way to a held item, is what there was",
             ))
         } else {
             Err(format!(
