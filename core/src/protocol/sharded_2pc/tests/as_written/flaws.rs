@@ -255,11 +255,7 @@ fn two_that_want_what_the_other_holds_both_fail() {
     lab.transfer(1, 1, 1, (1001, 3001, 10));
     lab.transfer(4, 2, 1, (3001, 1001, 10));
     lab.flow();
-    let told: Vec<_> = lab
-        .replies
-        .iter()
-        .map(|(_, _, reply)| reply.clone())
-        .collect();
+    let told: Vec<_> = lab.replies.iter().map(|(_, _, reply)| *reply).collect();
     assert_eq!(told, [failed(Reason::Locked), failed(Reason::Locked)]);
 }
 
