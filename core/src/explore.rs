@@ -14,7 +14,7 @@
 //! ```
 //!
 //! A model is anything that can list its actions: the textbook's protocols in [`textbook`], and a cluster of the nodes
-//! that ship, in [`cluster`]. States are told apart by 128-bit fingerprints; the same model gives the same numbers and
+//! that ship, in [`cluster`]; [`multi_paxos`] is one part of such nodes by itself. States are told apart by 128-bit fingerprints; the same model gives the same numbers and
 //! the same counterexample natively, on any number of threads, and in a browser.
 
 use alloc::string::String;
@@ -29,6 +29,7 @@ pub mod fingerprint;
 mod graph;
 mod memo;
 mod minimize;
+pub mod multi_paxos;
 mod search;
 pub mod textbook;
 mod walks;

@@ -3,7 +3,7 @@
 //! What is abstracted, and what that means:
 //! - *Untimed.* Any armed timer may fire next. Bounds say which: see [`Bounds`].
 //! - *The network is the set of all messages ever sent.* Any of them may arrive anywhere it is addressed to, at any
-//!   time, again and again; once in a node's life, where the bounds say so. Loss is a message that never arrives, delay
+//!   time, again and again; once, where the bounds say so. Loss is a message that never arrives, delay
 //!   one that arrives late, so that neither needs a budget.
 //! - *Envelopes are stripped*; replay windows and counters with them. Inner signatures stay: a keyed hash per member.
 //! - *Crashes lose what is not in tables.* A node that stays down is one that nothing happens to any more; a crash is

@@ -25,16 +25,19 @@ pub enum Textbook {
     PaxosCommit,
     /// Two-phase commit whose resource managers are impatient, which is unsafe.
     BrokenCommit,
+    /// The log of a group, in the code that ships: no textbook's, and run in the same way.
+    MultiPaxos,
 }
 
 impl Textbook {
     /// Every model.
-    pub const ALL: [Textbook; 5] = [
+    pub const ALL: [Textbook; 6] = [
         Textbook::TCommit,
         Textbook::TwoPhaseCommit,
         Textbook::Paxos,
         Textbook::PaxosCommit,
         Textbook::BrokenCommit,
+        Textbook::MultiPaxos,
     ];
 
     /// The name on the command line.
@@ -45,6 +48,7 @@ impl Textbook {
             Textbook::Paxos => "paxos",
             Textbook::PaxosCommit => "paxos-commit",
             Textbook::BrokenCommit => "broken-commit",
+            Textbook::MultiPaxos => "multi-paxos",
         }
     }
 
@@ -69,6 +73,7 @@ impl Textbook {
             Textbook::PaxosCommit => (1..=paxos_commit::MANAGERS_MAX, MANAGERS),
             // One alone contradicts nobody.
             Textbook::BrokenCommit => (2..=two_phase_commit::MANAGERS_MAX, MANAGERS),
+            Textbook::MultiPaxos => (1..=3, "ballots of 3 members, one of which crashes once"),
         }
     }
 
@@ -124,6 +129,10 @@ macro_rules! with_textbook {
                         managers: size,
                         impatient: true,
                     };
+                    $body
+                }
+                $crate::explore::textbook::Textbook::MultiPaxos => {
+                    let $model = $crate::explore::multi_paxos::MultiPaxos::new(3, size as u8, 1);
                     $body
                 }
             }),

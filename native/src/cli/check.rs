@@ -58,7 +58,7 @@ pub(crate) struct CheckArgs {
     /// Go on with instances that a node decided
     #[arg(long)]
     beyond_decisions: bool,
-    /// Let a message arrive at most once in a node's life
+    /// Let a message arrive at most once at a node
     #[arg(long)]
     once: bool,
     /// Ask besides whether every instance ends on every fair path

@@ -305,7 +305,7 @@ export interface CheckerBounds {
   lateRequests?: boolean;
   /** A node goes on hearing of what it decided. Default: a decided instance is at rest there. */
   beyondDecisions?: boolean;
-  /** A message arrives at most once in a node's life. Default: the protocol's; again and again for two-phase. */
+  /** A message arrives at most once at a node. Default: the protocol's; again and again for two-phase. */
   once?: boolean;
   /** The search ends at so many distinct states. */
   maxStates?: number;
@@ -317,7 +317,7 @@ export interface CheckerOptions {
   /** Default: the scenario's. */
   seed?: number | bigint;
   /** A model from the textbook instead of a scenario. */
-  model?: "tcommit" | "two-phase-commit" | "paxos" | "paxos-commit" | "broken-commit";
+  model?: "tcommit" | "two-phase-commit" | "paxos" | "paxos-commit" | "broken-commit" | "multi-paxos";
   /** The model's size. Default: 3. */
   size?: number;
 }

@@ -23,8 +23,8 @@ pub struct Bounds {
     /// Whether a node goes on hearing of an instance that it decided. Without it a decided instance is at rest there,
     /// and how it came to its decision is forgotten; that decisions never change is then for smaller searches to show.
     pub beyond_decisions: bool,
-    /// Whether what was said once arrives at most once in a node's life: replay windows see to it for each envelope, and
-    /// with this, what is said again in the same words does not arrive again either.
+    /// Whether what was said arrives at most once at a node. Replay windows see to it for each envelope; with this, what
+    /// is said again in the same words does not arrive again either, and what a crash took is not said again.
     pub once: bool,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Display for Bounds {
             write!(f, ", a decided instance is at rest")?;
         }
         if self.once {
-            write!(f, ", a message arrives once in a life")?;
+            write!(f, ", a message arrives once")?;
         }
         Ok(())
     }

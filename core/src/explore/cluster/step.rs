@@ -65,7 +65,7 @@ impl<P: Protocol> Cluster<P> {
             life: durable.life.saturating_add(1),
             view: durable.view,
             said: before.said.clone(),
-            heard: Set::new(),
+            heard: durable.heard.clone(),
         };
         self.start(env, &rows(&durable.state), history)
     }
@@ -125,7 +125,6 @@ impl<P: Protocol> Cluster<P> {
             }
             What::Restart => {
                 history.life = history.life.saturating_add(1);
-                history.heard = Set::new();
                 return Some(self.start(env, &rows(&local.state), history));
             }
         };

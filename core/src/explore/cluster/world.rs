@@ -22,7 +22,7 @@ pub struct Local<P: Protocol> {
     /// Which of its views it was shown last.
     pub(super) view: u8,
     pub(super) said: Set<Said>,
-    /// What arrived in this life and changed something, where each message arrives once.
+    /// What arrived and changed something, where each message arrives once.
     pub(super) heard: Set<Fingerprint>,
     /// Of all of the above but what was heard.
     pub(super) bare: Fingerprint,
