@@ -69,11 +69,6 @@ pub trait Picture: Sync {
         Tone::of(spec, phase)
     }
 
-    /// Whether there is a world outside that can change.
-    fn has_world(&self) -> bool {
-        true
-    }
-
     /// What a person fills in to ask for something; `None` where there is nothing to ask for.
     fn form(&self) -> Option<&'static Form> {
         None

@@ -6,7 +6,7 @@ use phaselab_core::engine::{Genesis, RuleSet};
 use phaselab_core::protocol::{self, ProtocolKind};
 use phaselab_core::replica::BuildError;
 use phaselab_core::store::Rows;
-use phaselab_core::types::{GroupId, NodeId};
+use phaselab_core::types::NodeId;
 
 /// The most nodes of a room: each is a thread of the browser.
 pub const NODES_MAX: u16 = 16;
@@ -68,9 +68,10 @@ impl Room {
         }
         let secrets: Vec<Secret> = (0..nodes).map(|_| Secret(entropy())).collect();
         let crypto = Crypto::Ed25519;
+        let groups = kind.groups(nodes);
         let member = |(id, secret): (u16, &Secret)| Member {
             id: NodeId(id),
-            group: group(kind, nodes, id),
+            group: groups.get(usize::from(id) - 1).copied().unwrap_or_default(),
             key: secret.signer(crypto).public(),
         };
         let genesis = Genesis {
@@ -96,18 +97,6 @@ impl Room {
         let signer = self.secrets[0].signer(self.genesis.crypto);
         protocol::build(&self.genesis, NodeId(1), signer, &Rows::default(), [0; 32]).map(drop)
     }
-}
-
-/// How many members a cluster has, where the protocol has clusters; the last one takes who is left over.
-pub const CLUSTER_NODES: u16 = 3;
-
-/// The group of a member: clusters are counted from 1, as their names are.
-fn group(kind: ProtocolKind, nodes: u16, id: u16) -> GroupId {
-    if !kind.spec().has_nested() {
-        return GroupId(0);
-    }
-    let clusters = (nodes / CLUSTER_NODES).max(1);
-    GroupId(((id - 1) / CLUSTER_NODES).min(clusters - 1) + 1)
 }
 
 /// The genesis as bytes, for stores and messages.
@@ -153,16 +142,18 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn members_of_a_sharded_room_are_in_clusters_of_three_or_more() {
-        let groups = |nodes: u16| -> Vec<u16> {
-            (1..=nodes)
-                .map(|id| group(ProtocolKind::Sharded2pc, nodes, id).0)
+    fn members_of_a_sharded_room_are_in_clusters() {
+        let groups = |kind| -> Vec<u16> {
+            let mut entropy = counting_entropy();
+            let room = Room::create(kind, "den", 6, None, 5, &mut entropy).unwrap();
+            room.genesis
+                .members
+                .iter()
+                .map(|member| member.group.0)
                 .collect()
         };
-        assert_eq!(groups(6), [1, 1, 1, 2, 2, 2]);
-        assert_eq!(groups(2), [1, 1]);
-        assert_eq!(groups(8), [1, 1, 1, 2, 2, 2, 2, 2]);
-        assert_eq!(group(ProtocolKind::TwoPhase, 6, 6), GroupId(0));
+        assert_eq!(groups(ProtocolKind::Sharded2pc), [1, 1, 1, 2, 2, 2]);
+        assert_eq!(groups(ProtocolKind::TwoPhase), [0; 6]);
     }
 
     #[test]

@@ -154,6 +154,7 @@ fn legend(spec: &'static Spec) -> Html {
                 { row(sample(), html! { "votes, and the threshold: reached where the line is passed" }) }
                 { row(html! { "■ ✔ ✎ ⬢" }, html! { "locked, decided, signed, took a certificate" }) }
                 { row(html! { "× ⊘ ↻ !" }, html! { "lost, crashed, back, proof of a lie" }) }
+                if spec.has_nested() { { row(html! { "♛" }, html! { "came to lead its cluster" }) } }
             </dl>
         </section>
     }

@@ -11,7 +11,7 @@ use yew::prelude::*;
 use super::StageAct;
 use super::live_faults::{self, NodeAct};
 use super::live_nodes::{controls, nodes};
-use super::live_parts::{about, badge, next_name, notice, places, submission, title, wall_time};
+use super::live_parts::{about, badge, next_name, notice, submission, title, wall_time};
 use super::live_seat;
 use super::{events, inspector, lanes, top, topology};
 use crate::browser::frames::Frames;

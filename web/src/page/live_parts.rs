@@ -8,7 +8,6 @@ use crate::browser::handover::Kept;
 use crate::browser::room::RoomHandle;
 use crate::live::room_state::{Notice, RoomState};
 use crate::live::submissions::Submission;
-use crate::picture;
 use crate::scene::Scene;
 
 /// The time of day, with milliseconds.
@@ -163,7 +162,7 @@ pub(super) fn about(
                     <dt>{ "nodes here" }</dt>
                     <dd data-testid="nodes-here">{ if mine.is_empty() { "none".to_owned() } else { mine.join(" ") } }</dd>
                     <dt>{ "at most" }</dt><dd>{ format!("{} per tab", state.placement.share()) }</dd>
-                    if picture::of(state.kind.spec()).has_world() {
+                    if state.kind.has_world() {
                         <><dt>{ "chain" }</dt><dd>{ if state.has_chain { "runs here" } else { "runs in another tab" } }</dd></>
                     }
                 </dl>

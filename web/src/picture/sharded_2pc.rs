@@ -50,10 +50,6 @@ impl Picture for ShardedPicture {
         }
     }
 
-    fn has_world(&self) -> bool {
-        false
-    }
-
     fn form(&self) -> Option<&'static Form> {
         Some(&TRANSFER)
     }

@@ -71,7 +71,7 @@ impl Verb {
     pub fn all(kind: ProtocolKind) -> Vec<Verb> {
         let picture = picture::of(kind.spec());
         let is_known = |verb: &Verb| match verb {
-            World => picture.has_world(),
+            World => kind.has_world(),
             Submit => picture.form().is_some(),
             _ => true,
         };

@@ -143,7 +143,10 @@ fn transfers_are_listed_and_their_slots_are_not_and_heartbeats_are_not_kept() {
     let mut observatory = Observatory::new(spec, 6);
     observatory.set_groups(vec![1, 1, 1, 2, 2, 2]);
     let (transfer, slot) = (InstanceId(Hash32([3; 32])), InstanceId(Hash32([4; 32])));
-    let of = |kind, instance| WatchedEvent::new(5, &Event::new(kind, instance, Round(1)));
+    let of = |kind, instance| {
+        let event = Event::new(kind, instance, Round(1)).peer(NodeId(5));
+        WatchedEvent::new(5, &event)
+    };
     let report = NodeReport {
         node: 4,
         tab: "tab".to_owned(),
