@@ -69,8 +69,8 @@ pub(crate) struct SubmitArgs {
     /// Any request of the protocol as TOML, such as 'event = "withdraw-1"' and 'amount = 25' on two lines
     #[arg(long, value_name = "TOML")]
     request: Option<String>,
-    /// Many requests: [[request]] entries as TOML, one JSON object per line, or a transfer 1001,3001,10 or a read 1001
-    /// per line; - reads standard input
+    /// Many requests: [[request]] entries as TOML, one JSON object per line, or per line a transfer 1001,3001,10, a read
+    /// 1001, or a node that fails F(n4) and comes back R(n4); - reads standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// How many requests of a file are under way at once

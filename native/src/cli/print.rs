@@ -26,9 +26,9 @@ use crate::terminal::{Ink, Screen, print_json};
 /// Options of `print`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The document's F(n) and R(n), a node that fails and comes back: keys of `phaselab cluster --tui`, \
-                  `phaselab fault cut` and `phaselab fault heal`, and at random `phaselab chaos`. A node that was \
-                  killed comes back with `phaselab node --config`."
+    after_help = "The document's F(n) and R(n), a node that fails and comes back: lines of `phaselab submit --file`, \
+                  keys of `phaselab cluster --tui`, `phaselab fault cut` and `phaselab fault heal`, and at random \
+                  `phaselab chaos`. A node that was killed comes back with `phaselab node --config`."
 )]
 pub(crate) struct PrintArgs {
     #[command(subcommand)]

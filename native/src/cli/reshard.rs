@@ -19,6 +19,7 @@ use crate::node::{NodeReport, runtime};
 use crate::router::Router;
 use crate::submit::clustered::ask_all;
 use crate::submit::performance::Performance;
+use crate::submit::words::Line;
 use crate::submit::{batch, span, words};
 use crate::terminal::{Ink, Screen, print_json};
 
@@ -113,32 +114,30 @@ pub(super) fn print(router: &Router, history: &HistoryArgs, json: bool) -> Outco
 }
 
 /// The wishes of a file.
-pub(super) fn history(file: &Path, router: &Router) -> Result<Vec<Wish>, Failure> {
+fn history(file: &Path, router: &Router) -> Result<Vec<Wish>, Failure> {
     let (name, text) = batch::open(file)?;
-    let lines = text.lines().zip(1..);
-    let lines = lines.map(|(line, number)| (line.split('#').next().unwrap_or("").trim(), number));
-    let lines = lines.filter(|(line, _): &(&str, usize)| !line.is_empty());
-    let one = |(line, number): (&str, usize)| {
+    let mut wishes = Vec::new();
+    for (number, line) in words::lines(&text) {
         let refuse = |what: String| Failure::Input(format!("{name}:{number}: {what}"));
-        let wish = words::line(line).map_err(refuse)?;
+        // That nodes failed in between changes nothing of what was asked.
+        let Line::Wish(wish) = words::line(line).map_err(refuse)? else {
+            continue;
+        };
         let ends = match wish {
             Wish::Transfer {
                 sender, receiver, ..
             } => vec![sender, receiver],
             other => vec![other.item()],
         };
-        match ends
-            .into_iter()
-            .find(|item| router.shards().home(*item).is_none())
-        {
-            Some(item) => Err(refuse(format!(
-                "item {item}: expected 1 to {}",
-                router.shards().items().end()
-            ))),
-            None => Ok(wish),
+        let mut ends = ends.into_iter();
+        if let Some(item) = ends.find(|item| router.shards().home(*item).is_none()) {
+            let last = router.shards().items();
+            let last = last.end();
+            return Err(refuse(format!("item {item}: expected 1 to {last}")));
         }
-    };
-    lines.map(one).collect()
+        wishes.push(wish);
+    }
+    Ok(wishes)
 }
 
 fn plan(router: &Router, args: &HistoryArgs) -> Result<Plan, Failure> {

@@ -1,14 +1,20 @@
 //! Requests where items live in clusters: each is asked of the leader that it concerns, and done once.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use phaselab_core::types::NodeId;
 use tokio::task::JoinSet;
 
 use super::performance::Performance;
+use super::words::Step;
 use super::{SubmitArgs, batch, words};
+use crate::cli::fault::tell as tell_nodes;
+use crate::client::AskError;
 use crate::failure::{Failure, Outcome};
+use crate::net::faults::Fault;
 use crate::node::runtime;
 use crate::router::{Asker, Router, Told};
 use crate::terminal::{Ink, Screen, print_json};
@@ -59,20 +65,44 @@ pub(crate) fn show(told: &Told, screen: &mut Screen) {
 /// Asks for a file of requests, and sums up.
 pub(super) fn run_file(file: &Path, router: Router, args: &SubmitArgs) -> Outcome {
     let (name, text) = batch::open(file)?;
-    let requests = words::requests(&name, &text, router.protocol())?;
-    for (place, request) in &requests {
-        let parsed = router.protocol().parse_request("request", request);
-        parsed.map_err(|error| Failure::Input(format!("{place}: {}", error.message)))?;
+    let steps = words::steps(&name, &text, router.protocol())?;
+    for (place, step) in &steps {
+        check(step, &router).map_err(|what| Failure::Input(format!("{place}: {what}")))?;
     }
-    let requests = requests.into_iter().map(|(_, request)| request).collect();
     let is_json = args.json;
     let tell = move |told: &Told| match is_json {
         true => print_json(told),
         false => show(told, &mut Screen::stdout()),
     };
+    let router = Arc::new(router);
     let begun = Instant::now();
-    let all = ask_all(Arc::new(router), requests, args.at_once, args.wait, tell);
-    let ends = runtime()?.block_on(all)?;
+    let ends = runtime()?.block_on(async {
+        let (mut ends, mut failed) = (Vec::new(), BTreeSet::new());
+        let mut steps = steps.into_iter().map(|(_, step)| step).peekable();
+        while let Some(step) = steps.next() {
+            let is_back = matches!(step, Step::Recover(_));
+            match step {
+                Step::Fail(node) | Step::Recover(node) => {
+                    match is_back {
+                        true => failed.remove(&node),
+                        false => failed.insert(node),
+                    };
+                    isolate(&router, &failed).await?;
+                }
+                Step::Ask(first) => {
+                    let mut requests = vec![first];
+                    while let Some(Step::Ask(next)) =
+                        steps.next_if(|step| matches!(step, Step::Ask(_)))
+                    {
+                        requests.push(next);
+                    }
+                    let router = router.clone();
+                    ends.extend(ask_all(router, requests, args.at_once, args.wait, tell).await?);
+                }
+            }
+        }
+        Ok::<_, Failure>(ends)
+    })?;
     if let Some(told) = ends.first().filter(|_| !ends.iter().any(|told| told.heard)) {
         nobody_answers(told, args)?;
     }
@@ -86,6 +116,41 @@ pub(super) fn run_file(file: &Path, router: Router, args: &SubmitArgs) -> Outcom
         true => Ok(()),
         false => Err(Failure::Unexpected),
     }
+}
+
+/// Refuses what the cluster cannot do.
+fn check(step: &Step, router: &Router) -> Result<(), String> {
+    match step {
+        Step::Ask(request) => {
+            let parsed = router.protocol().parse_request("request", request);
+            parsed.map(|_| ()).map_err(|error| error.message)
+        }
+        Step::Fail(node) | Step::Recover(node) => {
+            let mut nodes = router.nodes().into_iter();
+            match nodes.any(|known| known.id == *node) {
+                true => Ok(()),
+                false => Err(format!("node {} is not in this cluster", node.0)),
+            }
+        }
+    }
+}
+
+/// Has nobody reach these nodes, and all others reach each other. (S4-53 `F(n)`, `R(n)`)
+async fn isolate(router: &Router, failed: &BTreeSet<NodeId>) -> Result<(), Failure> {
+    let nodes = router.nodes();
+    let there = nodes.iter().map(|node| node.id);
+    let fault = match failed.is_empty() {
+        true => Fault::Heal,
+        false => Fault::Partition {
+            groups: vec![there.filter(|id| !failed.contains(id)).collect()],
+        },
+    };
+    for (id, answer) in tell_nodes(nodes, &[fault]).await {
+        if let Err(AskError::Broken(why) | AskError::Refused(why)) = answer {
+            return Err(Failure::Failed(format!("node {}: {why}", id.0)));
+        }
+    }
+    Ok(())
 }
 
 /// Asks for all of them with so many clients, each of which asks for one after another; tells each end as it comes.

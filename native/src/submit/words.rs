@@ -77,79 +77,107 @@ pub(super) fn request_text(args: &SubmitArgs) -> String {
     }
 }
 
-/// The requests of a file, each with where it stands, as TOML: in the forms of every protocol, or with a transfer
-/// `1001,3001,10` or a read `1001` per line, in parentheses or not, and `#` before what nobody reads.
-pub(crate) fn requests(
+/// What a line of a file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// A client asks.
+    Wish(Wish),
+    /// A node fails: the others reach it no more.
+    Fail(NodeId),
+    /// It is back.
+    Recover(NodeId),
+}
+
+/// What a file has done, one after another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A request, as TOML.
+    Ask(String),
+    /// A node fails, once what was asked before has ended.
+    Fail(NodeId),
+    /// It comes back, likewise.
+    Recover(NodeId),
+}
+
+/// The lines of a text that say something, each with its number; `#` stands before what nobody reads.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = (1..).zip(text.lines());
+    let bare = lines.map(|(number, line)| (number, line.split('#').next().unwrap_or("").trim()));
+    bare.filter(|(_, line)| !line.is_empty())
+}
+
+/// The steps of a file, each with where it stands: requests in the forms of every protocol; or on each line a transfer
+/// `1001,3001,10`, a read `1001`, or a node that fails and comes back `F(n4)`, `R(n4)`.
+pub(crate) fn steps(
     name: &str,
     text: &str,
     protocol: ProtocolKind,
-) -> Result<Vec<(String, String)>, Failure> {
-    let lines = || {
-        let lines = text.lines().zip(1..);
-        let bare =
-            lines.map(|(line, number)| (line.split('#').next().unwrap_or("").trim(), number));
-        bare.filter(|(line, _): &(&str, usize)| !line.is_empty())
-    };
-    let is_lines = lines().next().is_some_and(|(line, _)| {
-        line.starts_with(|c: char| c.is_ascii_digit() || "(FR".contains(c))
-    });
-    if !is_lines {
-        return batch::read(name, text);
+) -> Result<Vec<(String, Step)>, Failure> {
+    let first = lines(text).next();
+    let is_lines = |line: &str| line.starts_with(|c: char| c.is_ascii_digit() || "(FR".contains(c));
+    if !first.is_some_and(|(_, line)| is_lines(line)) {
+        let requests = batch::read(name, text)?.into_iter();
+        return Ok(requests
+            .map(|(place, request)| (place, Step::Ask(request)))
+            .collect());
     }
-    let one = |(line, number): (&str, usize)| {
+    let one = |(number, line): (usize, &str)| {
         let place = format!("{name}:{number}");
         let refuse = |what: String| Failure::Input(format!("{place}: {what}"));
-        let wish = self::line(line).map_err(refuse)?;
-        let request = protocol
-            .wish(wish)
-            .ok_or_else(|| refuse(format!("a cluster of {} has no items", protocol.name())))?;
-        Ok((place.clone(), request))
+        let step =
+            match self::line(line).map_err(refuse)? {
+                Line::Wish(wish) => Step::Ask(protocol.wish(wish).ok_or_else(|| {
+                    refuse(format!("a cluster of {} has no items", protocol.name()))
+                })?),
+                Line::Fail(node) => Step::Fail(node),
+                Line::Recover(node) => Step::Recover(node),
+            };
+        Ok((place.clone(), step))
     };
-    let requests = lines().map(one).collect::<Result<Vec<_>, Failure>>()?;
-    if requests.len() > REQUESTS_MAX {
-        let more = requests.len();
+    let steps = lines(text).map(one).collect::<Result<Vec<_>, Failure>>()?;
+    if steps.len() > REQUESTS_MAX {
+        let more = steps.len();
         return Err(Failure::Input(format!(
             "{name}: {more} requests; expected at most {REQUESTS_MAX}"
         )));
     }
-    Ok(requests)
+    Ok(steps)
 }
 
-/// What a line wishes.
-pub(crate) fn line(line: &str) -> Result<Wish, String> {
-    let fails = line.starts_with(['F', 'R']);
-    if fails {
-        let deed = if line.starts_with('F') {
-            "stops"
-        } else {
-            "goes on"
-        };
-        return Err(format!(
-            "{line}: nodes do not fail in a file of requests; expected a transfer or a read. A node {deed} by \
-             `phaselab cluster --tui`, `phaselab fault cut` and `heal`, or at random by `phaselab chaos`"
-        ));
-    }
-    let inner = line
-        .strip_prefix('(')
-        .and_then(|inner| inner.strip_suffix(')'))
-        .unwrap_or(line);
-    let numbers = inner.split(',').map(|word| word.trim().parse::<u64>());
-    let numbers: Option<Vec<u64>> = numbers.map(Result::ok).collect();
-    let item = |number: &u64| u32::try_from(*number).ok();
-    let wish = match numbers.as_deref() {
-        Some([read]) => item(read).map(|item| Wish::Read { item }),
-        Some([from, to, amount]) => item(from).zip(item(to)).map(|(sender, receiver)| {
-            let amount = *amount;
-            Wish::Transfer {
-                sender,
-                receiver,
-                amount,
-            }
-        }),
-        _ => None,
+/// What a line says.
+pub(crate) fn line(line: &str) -> Result<Line, String> {
+    let within = |word: &str| line.strip_prefix(word)?.strip_suffix(')');
+    let node = |text: &str| {
+        let number = text.trim().trim_start_matches('n').parse();
+        number.ok().map(NodeId)
     };
-    wish.ok_or_else(|| {
-        format!("\"{line}\": expected a transfer such as 1001,3001,10, or a read such as 1001")
+    let item = |number: &u64| u32::try_from(*number).ok();
+    let said = if let Some(text) = within("F(") {
+        node(text).map(Line::Fail)
+    } else if let Some(text) = within("R(") {
+        node(text).map(Line::Recover)
+    } else {
+        let inner = within("(").unwrap_or(line);
+        let numbers = inner.split(',').map(|word| word.trim().parse::<u64>());
+        let numbers: Option<Vec<u64>> = numbers.map(Result::ok).collect();
+        let wish = match numbers.as_deref() {
+            Some([read]) => item(read).map(|item| Wish::Read { item }),
+            Some([from, to, amount]) => {
+                let ends = item(from).zip(item(to));
+                ends.map(|(sender, receiver)| Wish::Transfer {
+                    sender,
+                    receiver,
+                    amount: *amount,
+                })
+            }
+            _ => None,
+        };
+        wish.map(Line::Wish)
+    };
+    said.ok_or_else(|| {
+        format!(
+            "\"{line}\": expected a transfer such as 1001,3001,10, a read such as 1001, or F(n4) and R(n4)"
+        )
     })
 }
 
@@ -159,23 +187,24 @@ mod tests {
 
     #[test]
     fn lines_are_read_and_others_refused_with_their_place() {
-        let text = "# a set\n1001,3001,10\n(1001, 3001, 10)  # the same\n\n1001\n(1001)\n";
-        let read = requests("t.csv", text, ProtocolKind::Sharded2pc).unwrap();
+        let text =
+            "# a set\n1001,3001,10\n(1001, 3001, 10)  # the same\n\nF(n4)\n1001\nR(4)\n(1001)\n";
+        let read = steps("t.csv", text, ProtocolKind::Sharded2pc).unwrap();
         let transfer = "transfer = { sender = 1001, receiver = 3001, amount = 10 }\n";
+        let ask = |text: &str| Step::Ask(text.to_owned());
         let balance = "read = { item = 1001 }\n";
         let expected = [
-            ("t.csv:2", transfer),
-            ("t.csv:3", transfer),
-            ("t.csv:5", balance),
-            ("t.csv:6", balance),
+            ("t.csv:2", ask(transfer)),
+            ("t.csv:3", ask(transfer)),
+            ("t.csv:5", Step::Fail(NodeId(4))),
+            ("t.csv:6", ask(balance)),
+            ("t.csv:7", Step::Recover(NodeId(4))),
+            ("t.csv:8", ask(balance)),
         ];
-        let read: Vec<_> = read
-            .iter()
-            .map(|(place, text)| (place.as_str(), text.as_str()))
-            .collect();
-        assert_eq!(read, expected);
-        let refused =
-            |text: &str, protocol| requests("t.csv", text, protocol).unwrap_err().to_string();
+        assert_eq!(read.len(), expected.len());
+        for (read, expected) in read.iter().zip(&expected) {
+            assert_eq!((read.0.as_str(), &read.1), (expected.0, &expected.1));
+        }
         for (text, expected) in [
             (
                 "1001,3001\n",
@@ -184,22 +213,22 @@ mod tests {
             ("1001\nx\n", "t.csv:2: \"x\": expected"),
             ("1001,3001,-1\n", "t.csv:1: "),
             ("4294967296\n", "t.csv:1: "),
-            ("F(n1)\n", "t.csv:1: F(n1): nodes do not fail in a file"),
-            ("1001\nR(n1)\n", "`phaselab fault cut` and `heal`"),
+            ("F(n)\n", "t.csv:1: \"F(n)\": expected"),
+            ("R(n1\n", "t.csv:1: \"R(n1\": expected"),
         ] {
-            let said = refused(text, ProtocolKind::Sharded2pc);
-            assert!(said.contains(expected), "{said}");
+            let refused = steps("t.csv", text, ProtocolKind::Sharded2pc).unwrap_err();
+            assert!(refused.to_string().contains(expected), "{refused}");
         }
-        let other = refused("1001,3001,10\n", ProtocolKind::TwoPhase);
+        let other = steps("t.csv", "1001,3001,10\n", ProtocolKind::TwoPhase).unwrap_err();
         assert!(
-            other.ends_with("a cluster of two-phase has no items"),
+            other
+                .to_string()
+                .ends_with("a cluster of two-phase has no items"),
             "{other}"
         );
         // The forms of every protocol are read as well.
         let toml = "[[request]]\nread = { item = 7 }\n";
-        assert_eq!(
-            requests("t", toml, ProtocolKind::Sharded2pc).unwrap().len(),
-            1
-        );
+        let read = steps("t", toml, ProtocolKind::Sharded2pc).unwrap();
+        assert_eq!(read.len(), 1);
     }
 }

@@ -206,6 +206,36 @@ fn nine_processes_move_money_between_clusters_whoever_is_killed() {
 }
 
 #[test]
+fn nodes_fail_and_come_back_by_lines_of_a_file() {
+    let folder = bank();
+    let cluster = ["cluster", "--dir", "phaselab-cluster", "--page-port", "0"];
+    let mut cluster = Running::start(folder.command(&cluster));
+    cluster.wait_for("node 9  ");
+    // The first leaders of all clusters fail, and each cluster goes on without its own.
+    let set =
+        "3001,1,1\nF(n1)\nF(n4)\nF(n7)\n3001,1,1\n6001,3002,2\n1\nR(n1)\nR(n4)\nR(n7)\n1,2,1\n";
+    std::fs::write(folder.0.join("set.csv"), set).unwrap();
+    let ran = folder.phaselab(&["submit", "--file", "set.csv", "--wait", "60s", "--json"]);
+    let said = text(&ran.stdout);
+    assert!(ran.status.success(), "{said}{}", text(&ran.stderr));
+    let told: Vec<Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(told.len(), 6, "{said}");
+    for one in &told[1..4] {
+        let node = one["node"].as_u64().unwrap();
+        assert!(![1, 4, 7].contains(&node), "{one}");
+    }
+    assert_eq!(told[5]["committed"].as_u64(), Some(4), "{said}");
+    let faults = json(&folder.phaselab(&["fault", "show", "--json"]));
+    assert_eq!(faults["faults"], serde_json::json!([]), "all are back");
+    assert_eq!(balance(&folder, "2"), 11);
+    cluster.signal("TERM");
+    assert_eq!(cluster.wait(), Some(0));
+}
+
+#[test]
 fn a_workload_is_resharded_and_crosses_less() {
     let folder = bank();
     let _nodes: Vec<Running> = (1..=9).map(|id| Running::node(&folder, id)).collect();
@@ -308,17 +338,22 @@ fn each_protocol_takes_its_own_words() {
         let said = folder.refused(words);
         assert!(said.contains(expected), "{words:?}: {said}");
     }
-    std::fs::write(folder.0.join("set.csv"), "1001,3001,1\nF(n1)\n").unwrap();
-    for words in [
-        &["submit", "--file", "set.csv"][..],
-        &["reshard", "--file", "set.csv"],
+    for (set, expected) in [
+        (
+            "1001,3001,1\nF(n10)\n",
+            "set.csv:2: node 10 is not in this cluster",
+        ),
+        (
+            "1001,3001,1\nF(1\n",
+            "set.csv:2: \"F(1\": expected a transfer such as",
+        ),
     ] {
-        let said = folder.refused(words);
-        assert!(
-            said.contains("set.csv:2: F(n1): nodes do not fail in a file of requests"),
-            "{said}"
-        );
+        std::fs::write(folder.0.join("set.csv"), set).unwrap();
+        let said = folder.refused(&["submit", "--file", "set.csv"]);
+        assert!(said.contains(expected), "{said}");
     }
+    let said = folder.refused(&["reshard", "--file", "set.csv"]);
+    assert!(said.contains("set.csv:2: \"F(1\": expected"), "{said}");
     let down = folder.phaselab(&["submit", "--read", "1", "--wait", "300ms"]);
     assert_eq!(down.status.code(), Some(1));
     assert!(
