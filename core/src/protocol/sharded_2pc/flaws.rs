@@ -21,6 +21,7 @@ pub(super) enum Switch {
     LocksInMemory = 4,
     ImageAtAccept = 5,
     UndoAtAccept = 6,
+    ReleasedEarly = 7,
     AbortAfterCommit = 8,
     UnknownToTheNext = 9,
     NoTombstone = 10,
@@ -99,6 +100,11 @@ pub(super) fn restores_what_was_accepted(flaws: FlawSet) -> bool {
 /// S4-F7: whether an A takes effect where it is accepted, before it is chosen.
 pub(super) fn undoes_at_accept(flaws: FlawSet) -> bool {
     has(flaws, Switch::UndoAtAccept)
+}
+
+/// S4-F8: whether a leader lets go of an item when it proposes C, before that is chosen.
+pub(super) fn releases_at_proposal(flaws: FlawSet) -> bool {
+    has(flaws, Switch::ReleasedEarly)
 }
 
 /// S4-F9: whether the participant is told to abort when a C that was proposed is not chosen in time.
@@ -190,7 +196,7 @@ mod tests {
     use alloc::format;
     use alloc::vec::Vec;
 
-    const SWITCHES: [(Switch, &str); 22] = [
+    const SWITCHES: [(Switch, &str); 23] = [
         (Switch::StaticLeader, "S4-F1"),
         (Switch::SlotReused, "S4-F2"),
         (Switch::NobodyTakesUp, "S4-F3"),
@@ -198,6 +204,7 @@ mod tests {
         (Switch::LocksInMemory, "S4-F5"),
         (Switch::ImageAtAccept, "S4-F6"),
         (Switch::UndoAtAccept, "S4-F7"),
+        (Switch::ReleasedEarly, "S4-F8"),
         (Switch::AbortAfterCommit, "S4-F9"),
         (Switch::UnknownToTheNext, "S4-F10"),
         (Switch::NoTombstone, "S4-F11"),

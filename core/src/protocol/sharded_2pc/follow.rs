@@ -272,7 +272,9 @@ impl Sharded2pc {
         }
         let hash = Command::hash(Some(&command));
         let reused = slot_reuse::slot_of(cx, &command);
-        self.machine.accept(&Place::of(cx.env()), &command);
+        let place = Place::of(cx.env());
+        self.machine.accept(&place, &command);
+        self.machine.offer(&place, &command);
         let slot = self.with_log(cx, |paxos, group| {
             let proposed = match reused {
                 Some(slot) => paxos

@@ -23,6 +23,7 @@ pub(super) const EXHIBITS: &[Exhibit] = exhibits! {
     "S4-F5", "s4-f5": How::Minimize;
     "S4-F6", "s4-f6": How::Minimize;
     "S4-F7", "s4-f7": How::Minimize;
+    "S4-F8", "s4-f8": How::Minimize;
     "S4-F9", "s4-f9": How::Minimize;
     "S4-F10", "s4-f10": How::Minimize;
     "S4-F11", "s4-f11": How::Minimize;

@@ -62,13 +62,11 @@ pub(in super::super) const FLAWS: &[Flaw] = &[
     },
     Flaw {
         id: "S4-F8",
-        story: "The leader throws the old balance away before C is chosen, and cannot go back when it is not.",
+        story: "The leader lets go of what it holds for a transfer before C is chosen.",
         rule: "A hold stays until an outcome is applied.",
-        term: "premature log truncation",
-        kind: FlawKind::NotSwitchable {
-            why: "there is no old balance to throw away; an_abort_drops_the_hold_and_nothing_else pins that the hold lasts until the outcome",
-        },
-        promise: "",
+        term: "premature release",
+        kind: FlawKind::Policy,
+        promise: "replicas",
     },
     Flaw {
         id: "S4-F9",

@@ -44,6 +44,20 @@ impl Machine {
         }
     }
 
+    /// What a leader does when it proposes an entry, which may never be chosen. (S4-F8)
+    pub(in crate::protocol::sharded_2pc) fn offer(&mut self, place: &Place<'_>, command: &Command) {
+        let Command::Commit { id, .. } = command else {
+            return;
+        };
+        let part = self.transactions.get(id).and_then(|txn| txn.part);
+        if let Some(part) = part
+            && flaws::releases_at_proposal(place.flaws)
+            && self.locks.get(&part.item()) == Some(id)
+        {
+            self.locks.delete(&part.item());
+        }
+    }
+
     /// Another leader begins. (S4-F5, S4-F15)
     pub(super) fn change_leader(&mut self, place: &Place<'_>) {
         if !flaws::keeps_locks(place.flaws) {

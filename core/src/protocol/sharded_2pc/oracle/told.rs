@@ -64,7 +64,7 @@ impl Told {
         self.accounts.insert((cluster, new.item), account);
     }
 
-    /// A replica tells what an entry left; later words of a slot count if they are new.
+    /// A replica tells what an entry left; of each slot the first word counts.
     pub(super) fn hear(&mut self, cluster: GroupId, slot: Slot, value: Hash32) -> Word {
         let words = self.words.get_or_default((cluster, slot));
         if words.contains(&value) {
@@ -75,6 +75,9 @@ impl Told {
             is_apart: words.len() > 1,
             ..Word::default()
         };
+        if word.is_apart {
+            return word;
+        }
         for left in unpack(value) {
             let known = self.accounts.get(&(cluster, left.item)).copied();
             if known.is_some_and(|known| known.at > slot) {
@@ -156,7 +159,7 @@ mod tests {
         };
         assert_eq!(after(&[70, 70]), (Word::default(), Some(70)));
         let (apart, held) = after(&[70, 80]);
-        assert!(apart.is_apart && !apart.is_more && held == Some(80));
+        assert!(apart.is_apart && !apart.is_more && held == Some(70));
         let (more, held) = after(&[40]);
         assert!(more.is_more && !more.is_apart && held == Some(40));
     }
