@@ -24,6 +24,7 @@ use crate::store::{Rows, TableSpec};
 use crate::types::{GroupId, Hash32, Incarnation, NodeId};
 use crate::view::Spec;
 
+#[cfg(feature = "sharded-2pc")]
 pub mod sharded_2pc;
 pub mod two_phase;
 
@@ -117,6 +118,7 @@ pub enum ProtocolKind {
     /// Two-phase threshold signing.
     TwoPhase,
     /// Sharded two-phase commit over Multi-Paxos.
+    #[cfg(feature = "sharded-2pc")]
     #[serde(rename = "sharded-2pc")]
     Sharded2pc,
 }
@@ -129,6 +131,7 @@ macro_rules! with_protocol {
                 type $P = $crate::protocol::two_phase::TwoPhase;
                 $body
             }
+            #[cfg(feature = "sharded-2pc")]
             $crate::protocol::ProtocolKind::Sharded2pc => {
                 type $P = $crate::protocol::sharded_2pc::Sharded2pc;
                 $body
@@ -139,8 +142,12 @@ macro_rules! with_protocol {
 pub(crate) use with_protocol;
 
 impl ProtocolKind {
-    /// Every protocol.
-    pub const ALL: [ProtocolKind; 2] = [ProtocolKind::TwoPhase, ProtocolKind::Sharded2pc];
+    /// Every protocol that is built in.
+    pub const ALL: &[ProtocolKind] = &[
+        ProtocolKind::TwoPhase,
+        #[cfg(feature = "sharded-2pc")]
+        ProtocolKind::Sharded2pc,
+    ];
 
     /// The name in files and on the command line.
     pub fn name(self) -> &'static str {

@@ -11,12 +11,14 @@ use crate::scene::{BoxSizes, Scene};
 use crate::scene::{GroupBox, NodeScene};
 
 pub mod cards;
+#[cfg(feature = "sharded-2pc")]
 pub mod sharded_2pc;
 pub mod two_phase;
 
 /// The protocols that have a picture of their own, by the names of their specs.
 const PICTURES: &[(&str, &dyn Picture)] = &[
     ("two-phase", &two_phase::TwoPhasePicture),
+    #[cfg(feature = "sharded-2pc")]
     ("sharded-2pc", &sharded_2pc::ShardedPicture),
 ];
 

@@ -101,14 +101,37 @@ impl Route {
             Route::Live | Route::Join(_) => cfg!(feature = "live"),
             Route::Museum { .. } => cfg!(feature = "museum"),
             Route::Simulate {
-                workbench: None, ..
-            } => cfg!(feature = "simulate"),
+                workbench: None,
+                scenario,
+                ..
+            } => {
+                let wanted = scenario.as_deref().unwrap_or_default();
+                cfg!(feature = "simulate") && builtin::elsewhere(wanted).is_none()
+            }
             Route::Simulate { .. } | Route::Run(_) => crate::WORKBENCH,
         }
     }
 
-    /// The part after `#`.
-    pub fn to_hash(&self) -> String {
+    /// The same by a name that tells `index.html` which program draws it: it knows protocols, and no scenarios.
+    pub fn in_full(self) -> Route {
+        match self {
+            Route::Simulate {
+                scenario: Some(name),
+                seed,
+                workbench,
+            } => {
+                let whole = builtin::elsewhere(&name).map_or(name, str::to_owned);
+                Route::Simulate {
+                    scenario: Some(whole),
+                    seed,
+                    workbench,
+                }
+            }
+            route => route,
+        }
+    }
+
+    /// The part after `#`.(&self) -> String {
         match self {
             Route::Live => "#live".to_owned(),
             Route::Run(token) => ["#/run/", token].concat(),

@@ -373,6 +373,7 @@ impl Deed {
         }
         match scenario.protocol {
             ProtocolKind::TwoPhase => Ok(codec::encode(&change)),
+            #[cfg(feature = "sharded-2pc")]
             ProtocolKind::Sharded2pc => Err(
                 "There is no world outside of this protocol: nothing of it can change.".to_owned(),
             ),

@@ -87,7 +87,7 @@ fn chooser(link: &Scope<Simulate>, shown: &str) -> Html {
         <label class="scenario">
             <span>{ "Scenario" }</span>
             <select onchange={choose} data-testid="scenario">
-                { for ProtocolKind::names().into_iter().map(|protocol| html! {
+                { for builtin::protocols().into_iter().map(|protocol| html! {
                     <optgroup label={protocol}>
                         { for builtin::names().filter_map(|whole| {
                             let name = whole.strip_prefix(protocol)?.strip_prefix('/')?;
