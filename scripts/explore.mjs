@@ -15,6 +15,7 @@ const searches = [
   ['three rounds', ['divergent-views', '--rounds', '3', '--crashes', '0', '--minutes', '4'], false],
   ['Multi-Paxos, one ballot, one crash', ['two-commands', '--timeouts', '1', '--crashes', '1'], true],
   ['Multi-Paxos, two ballots, two commands', ['two-commands', '--timeouts', '2', '--minutes', '5'], false],
+  ['Multi-Paxos alone, two ballots, one crash', ['--model', 'multi-paxos', '--size', '2', '--minutes', '5'], false],
   ['a transfer between two pairs', ['two-pairs'], true],
   ['a transfer between two pairs, one crash', ['two-pairs', '--crashes', '1', '--minutes', '5'], false],
   ['four signers, two rounds', ['divergent-views', '--nodes', '4', '--rounds', '2', '--crashes', '0', '--minutes', '4'], false],
