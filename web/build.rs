@@ -18,7 +18,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(&file, encoded)?;
         // A program carries the scenarios of its protocols, and of the others the names.
         if is_built(entry.name) {
-            writeln!(table, "    ({:?}, Some(include_bytes!({file:?}))),", entry.name)?;
+            writeln!(
+                table,
+                "    ({:?}, Some(include_bytes!({file:?}))),",
+                entry.name
+            )?;
         } else {
             writeln!(table, "    ({:?}, None),", entry.name)?;
         }

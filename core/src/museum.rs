@@ -49,7 +49,7 @@ pub fn room(protocol: ProtocolKind) -> &'static [Exhibit] {
 
 /// All exhibits, with the protocol whose flaw they show.
 pub fn exhibits() -> impl Iterator<Item = (ProtocolKind, &'static Exhibit)> {
-    let rooms = ProtocolKind::ALL.into_iter();
+    let rooms = ProtocolKind::ALL.iter().copied();
     rooms.flat_map(|protocol| {
         room(protocol)
             .iter()

@@ -161,7 +161,7 @@ impl ProtocolKind {
 
     /// The protocol with this name.
     pub fn from_name(name: &str) -> Option<ProtocolKind> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
     /// How far the checker goes with it unless it is told otherwise.
@@ -176,7 +176,7 @@ impl ProtocolKind {
 
     /// The protocol with this tag.
     pub fn from_tag(tag: u8) -> Option<ProtocolKind> {
-        Self::ALL.into_iter().find(|kind| kind.tag() == tag)
+        Self::ALL.iter().copied().find(|kind| kind.tag() == tag)
     }
 
     /// Its shape.

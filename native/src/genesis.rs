@@ -81,7 +81,8 @@ impl GenesisFile {
     fn parse(path: &Path, source: &str) -> Result<GenesisFile, ScenarioError> {
         let file = path.display().to_string();
         let sections: Vec<String> = ProtocolKind::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .map(section_name)
             .chain(["chain".to_owned()])
             .collect();
@@ -105,7 +106,8 @@ impl GenesisFile {
             ));
         }
         for other in ProtocolKind::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|other| *other != protocol)
         {
             let section = section_name(other);
@@ -367,7 +369,7 @@ mod tests {
 
     #[test]
     fn what_init_writes_is_read_back_and_means_the_defaults() {
-        for kind in ProtocolKind::ALL {
+        for kind in ProtocolKind::ALL.iter().copied() {
             parse(&text(kind, "test", &members(1))).unwrap();
             let file = parse(&text(kind, "test", &members(3))).unwrap();
             assert_eq!(

@@ -26,9 +26,7 @@ pub fn elsewhere(wanted: &str) -> Option<&'static str> {
 
 /// The protocols of which there are scenarios, in the order in which they are shown.
 pub fn protocols() -> Vec<&'static str> {
-    let mut protocols: Vec<&str> = names()
-        .filter_map(|name| name.split('/').next())
-        .collect();
+    let mut protocols: Vec<&str> = names().filter_map(|name| name.split('/').next()).collect();
     protocols.dedup();
     protocols
 }

@@ -4,6 +4,8 @@
 
 use phaselab_core::gateway::Invite;
 
+use crate::builtin;
+
 /// The page's mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -131,7 +133,8 @@ impl Route {
         }
     }
 
-    /// The part after `#`.(&self) -> String {
+    /// The part after `#`.
+    pub fn to_hash(&self) -> String {
         match self {
             Route::Live => "#live".to_owned(),
             Route::Run(token) => ["#/run/", token].concat(),

@@ -81,7 +81,7 @@ fn choose(flaws: &[String]) -> Result<Vec<Shown>, Failure> {
         museum::find(flaw).ok_or_else(|| {
             let known = museum::exhibits().map(|(_, exhibit)| exhibit.flaw);
             let known: Vec<_> = known.collect();
-            let mut all = ProtocolKind::ALL.into_iter();
+            let mut all = ProtocolKind::ALL.iter().copied();
             let listed = all.find_map(|protocol| {
                 let mut flaws = protocol.flaws().iter();
                 flaws.find(|known| known.id.eq_ignore_ascii_case(flaw))
@@ -147,7 +147,7 @@ fn list(args: &MuseumArgs, chosen: &[Shown]) -> Outcome {
         screen.entry("          ", Some(Ink::Dim), &breaks);
     }
     if args.flaws.is_empty() {
-        let all = ProtocolKind::ALL.into_iter();
+        let all = ProtocolKind::ALL.iter().copied();
         for flaw in all.flat_map(|protocol| protocol.flaws()) {
             if let FlawKind::OutsideFaultModel {
                 shown_by: Some(scenario),

@@ -79,7 +79,7 @@ fn exposed(sample: Option<&Sample>, around: Around) -> BTreeMap<String, Family> 
 
 /// Every metric that a node exposes.
 fn catalog() -> impl Iterator<Item = &'static Metric> {
-    let protocols = ProtocolKind::ALL.into_iter().flat_map(of_protocol);
+    let protocols = ProtocolKind::ALL.iter().copied().flat_map(of_protocol);
     SHELL.iter().chain(protocols)
 }
 

@@ -62,7 +62,7 @@ pub(super) fn check(args: &SubmitArgs, protocol: ProtocolKind) -> Outcome {
 /// The request that options stand for, as TOML.
 pub(super) fn request_text(args: &SubmitArgs) -> String {
     let of_items = || {
-        let mut protocols = ProtocolKind::ALL.into_iter();
+        let mut protocols = ProtocolKind::ALL.iter().copied();
         let wish = wish(args)?;
         protocols.find_map(|protocol| protocol.wish(wish))
     };

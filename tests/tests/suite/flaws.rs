@@ -16,7 +16,7 @@ use phaselab_core::types::{Round, Time};
 
 /// The exhibits of all protocols: one scenario for each flaw that a scenario can show.
 fn exhibits() -> Vec<(PathBuf, Scenario)> {
-    let folders = ProtocolKind::ALL.into_iter().map(|protocol| {
+    let folders = ProtocolKind::ALL.iter().copied().map(|protocol| {
         let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
         let folder = format!("{scenarios}/{}/flaws", protocol.name());
         fs::read_dir(folder).expect("a folder of exhibits")
@@ -42,7 +42,7 @@ fn run(scenario: &Scenario) -> Report {
 }
 
 fn switchable() -> impl Iterator<Item = (ProtocolKind, &'static Flaw)> {
-    let all = ProtocolKind::ALL.into_iter().flat_map(|protocol| {
+    let all = ProtocolKind::ALL.iter().copied().flat_map(|protocol| {
         let flaws = protocol.flaws().iter();
         flaws.map(move |flaw| (protocol, flaw))
     });
@@ -218,7 +218,11 @@ fn rules_that_cannot_be_had_are_refused_in_a_sentence() {
 #[test]
 fn what_is_not_switchable_says_why() {
     let texts = sources();
-    for flaw in ProtocolKind::ALL.into_iter().flat_map(ProtocolKind::flaws) {
+    for flaw in ProtocolKind::ALL
+        .iter()
+        .copied()
+        .flat_map(ProtocolKind::flaws)
+    {
         if let FlawKind::NotSwitchable { why } = flaw.kind {
             assert!(
                 why.contains("pin") || why.contains("bans"),

@@ -16,7 +16,7 @@ fn every_exhibit_shows_its_flaw_and_hardened_rules_stop_it() {
 
 #[test]
 fn every_flaw_that_can_be_restored_has_an_exhibit() {
-    for protocol in ProtocolKind::ALL {
+    for protocol in ProtocolKind::ALL.iter().copied() {
         let shown: Vec<_> = protocol
             .museum()
             .iter()

@@ -9,7 +9,7 @@ use super::live::Live;
 use super::museum::Museum;
 #[cfg(feature = "simulate")]
 use super::simulate::Simulate;
-use crate::browser::{HashListener, hash, load_anew, path, take_autoplay};
+use crate::browser::{HashListener, hash, load_anew, path, replace_hash, take_autoplay};
 use crate::route::Route;
 
 pub(super) enum Msg {
@@ -28,8 +28,12 @@ impl Component for App {
 
     fn create(ctx: &Context<Self>) -> Self {
         let link = ctx.link().clone();
+        let route = Route::from_address(&path(), &hash());
+        if !route.is_of_this_program() {
+            start_elsewhere(route.clone());
+        }
         App {
-            route: Route::from_address(&path(), &hash()),
+            route,
             // The poster's button was pressed before there was anything to play.
             autoplay: take_autoplay(),
             _listener: HashListener::new(move || link.send_message(Msg::Hash)),
@@ -40,7 +44,7 @@ impl Component for App {
         let route = Route::from_address(&path(), &hash());
         self.autoplay = false;
         if !route.is_of_this_program() {
-            load_anew();
+            start_elsewhere(route);
             return false;
         }
         std::mem::replace(&mut self.route, route.clone()) != route
@@ -72,4 +76,10 @@ impl Component for App {
             _ => Html::default(),
         }
     }
+}
+
+/// Leaves an address to the program that draws it.
+fn start_elsewhere(route: Route) {
+    replace_hash(&route.in_full().to_hash());
+    load_anew();
 }

@@ -1,7 +1,6 @@
 //! The top of a simulated run: which scenario, which seed, files, the checker; and how the run is made.
 
 use phaselab_core::crypto::Crypto;
-use phaselab_core::protocol::ProtocolKind;
 use web_sys::{HtmlElement, HtmlInputElement, HtmlSelectElement};
 use yew::html::Scope;
 use yew::prelude::*;
