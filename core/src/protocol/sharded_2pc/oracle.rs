@@ -81,6 +81,8 @@ pub(super) struct ShardedOracle {
     /// When each member was heard last, and how far it was.
     heard: Map<NodeId, (Time, Slot)>,
     broken: Map<&'static str, String>,
+    /// What the sum lacks in the moment that is still going on: what happens in one is heard one after another.
+    unbalanced: Option<(Time, String)>,
 }
 
 impl ShardedOracle {
@@ -102,6 +104,7 @@ impl ShardedOracle {
             refused: Set::new(),
             heard: Map::new(),
             broken: Map::new(),
+            unbalanced: None,
         }
     }
 
@@ -209,9 +212,7 @@ impl ShardedOracle {
                 format!("{at} ms: {node} lets {id} take effect a second time")
             });
         }
-        if let Err(broken) = self.ledger.conservation() {
-            self.fail("conservation", || format!("{at} ms: {broken}"));
-        }
+        self.weigh(now);
         if self
             .ledger
             .effect(cluster, slot)
@@ -224,6 +225,15 @@ impl ShardedOracle {
                 )
             });
         }
+    }
+
+    /// Looks at the sum of all money. What it lacked when a moment was over stays said.
+    fn weigh(&mut self, now: Time) {
+        if let Some((_, lack)) = self.unbalanced.take_if(|(at, _)| *at < now) {
+            self.fail("conservation", || lack);
+        }
+        let broken = self.ledger.conservation().err();
+        self.unbalanced = broken.map(|lack| (now, format!("{} ms: {lack}", now.as_ms())));
     }
 
     /// The command of a slot that was executed.
@@ -431,6 +441,12 @@ impl Oracle for ShardedOracle {
         let mut verdicts = Vec::from([self.agreement.verdict()]);
         verdicts.extend(PROMISES.iter().map(promise));
         for verdict in &mut verdicts {
+            if let ("conservation", true, Some((_, lack))) =
+                (verdict.name, verdict.holds, &self.unbalanced)
+            {
+                verdict.holds = false;
+                verdict.detail = lack.clone();
+            }
             if let ("answers", true, Some((client, number, reply))) =
                 (verdict.name, verdict.holds, self.unproven.front())
             {
@@ -469,7 +485,7 @@ impl Oracle for ShardedOracle {
     }
 
     fn holds(&self) -> bool {
-        self.agreement.holds() && self.broken.is_empty()
+        self.agreement.holds() && self.broken.is_empty() && self.unbalanced.is_none()
     }
 
     fn clone_box(&self) -> Box<dyn Oracle> {
