@@ -8,17 +8,15 @@ use alloc::vec::Vec;
 use super::command::{Command, Part, TxnId};
 use super::config::Place;
 use super::machine::{Txn, TxnPhase};
-use super::message::{committed_value, round, slot_id, slot_name, transaction_name};
-use super::{ACCEPTANCES_METER, SLOT, Sharded2pc, TRANSFER, phase};
+use super::message::{committed_value, round, slot_id, transaction_name};
+use super::{Sharded2pc, TRANSFER, phase};
 use crate::engine::Env;
 use crate::paxos::{LogEntry, Slot};
-use crate::quorum::Quorum;
-use crate::types::{InstanceId, NodeId, Round};
-use crate::view::{
-    Choice, Field, Glance, InstanceView, Meter, NodeView, Segment, SegmentVote, ViewScope,
-};
+use crate::types::{InstanceId, Round};
+use crate::view::{Choice, Field, Glance, InstanceView, Meter, NodeView, ViewScope};
 
 pub(super) mod shard;
+pub(super) mod slot;
 
 pub(super) fn glance(state: &Sharded2pc) -> Glance {
     let rows = state.machine.transactions();
@@ -249,28 +247,19 @@ fn slot_view(
     slot: Slot,
     entry: &LogEntry<Command>,
 ) -> InstanceView {
-    let hash = Command::hash(entry.req.as_ref());
-    let phase = match (entry.chosen, slot <= state.machine.applied()) {
-        (true, true) => phase::EXECUTED,
-        (true, false) => phase::CHOSEN,
-        (false, _) => phase::ACCEPTED,
+    let known = slot::Known {
+        slot,
+        entry,
+        phase: match (entry.chosen, slot <= state.machine.applied()) {
+            (true, true) => phase::EXECUTED,
+            (true, false) => phase::CHOSEN,
+            (false, _) => phase::ACCEPTED,
+        },
+        status: if entry.chosen { "C" } else { "A" },
     };
-    InstanceView {
-        id: slot_id(place.cluster, slot),
-        name: slot_name(place.cluster, slot),
-        kind: SLOT,
-        phase,
-        round: round(entry.ballot),
-        value: entry.chosen.then_some(hash),
-        locked: None,
-        signed: None,
-        meters: Vec::from([acceptances(state, env, place, slot, entry)]),
-        choices: Vec::new(),
-        fields: slot_fields(slot, entry),
-    }
+    known.view(place, acceptances(state, env, place, slot, entry))
 }
 
-/// Who accepted an entry, as far as this member knows: a leader knows of all, others of themselves.
 fn acceptances(
     state: &Sharded2pc,
     env: &Env<Sharded2pc>,
@@ -278,64 +267,9 @@ fn acceptances(
     slot: Slot,
     entry: &LogEntry<Command>,
 ) -> Meter {
-    let hash = Command::hash(entry.req.as_ref());
-    let members: Vec<NodeId> = env.keyring.group(place.cluster).collect();
-    let quorum = Quorum::crash_majority(members.len().max(1) as u16);
-    let has = |node: NodeId| {
-        node == env.id || node == entry.ballot.node || state.paxos.has_accepted(slot, node)
-    };
-    let segments: Vec<Segment> = members
-        .iter()
-        .map(|node| Segment {
-            node: *node,
-            weight: 1,
-            vote: if has(*node) {
-                SegmentVote::For(hash)
-            } else {
-                SegmentVote::Awaiting
-            },
-        })
-        .collect();
-    let have = segments
-        .iter()
-        .filter(|segment| segment.vote != SegmentVote::Awaiting)
-        .count() as u64;
-    Meter {
-        kind: ACCEPTANCES_METER,
-        round: round(entry.ballot),
-        value: Some(hash),
-        // Of a chosen entry a majority accepted, whoever that was.
-        have: if entry.chosen {
-            have.max(quorum.need() as u64)
-        } else {
-            have
-        },
-        need: quorum.need() as u64,
-        total: members.len() as u64,
-        segments,
-    }
-}
-
-fn slot_fields(slot: Slot, entry: &LogEntry<Command>) -> Vec<Field> {
-    let status = if entry.chosen { "C" } else { "A" };
-    let mut fields = Vec::from([
-        Field::new("SeqNum", slot.to_string()),
-        Field::new(
-            "Ballot",
-            format!("{}.{}", entry.ballot.round, entry.ballot.node.0),
-        ),
-        Field::new("Status", status),
-        Field::new("command", words(entry.req.as_ref())),
-    ]);
-    if let Some(command) = &entry.req {
-        fields.push(Field::new("Phase", command.marker()));
-        // S4-43
-        fields.push(match command.seq() {
-            Some(seq) => Field::new("log", format!("REUSING seq={seq} in slot {slot}")),
-            None => Field::new("log", format!("Allocated NEW seq={slot}")),
-        });
-    }
-    fields
+    slot::acceptances(env, place, entry, |node| {
+        state.paxos.has_accepted(slot, node)
+    })
 }
 
 /// A command in a few words.

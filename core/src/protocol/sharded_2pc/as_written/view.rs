@@ -6,16 +6,16 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::super::message::{round, slot_id, slot_name, transaction_name};
-use super::super::view::{choice, transfer_view, words};
-use super::super::{ACCEPTANCES_METER, SLOT, Sharded2pc, phase};
+use super::super::message::{round, transaction_name};
+use super::super::view::slot::{Known, acceptances};
+use super::super::view::{choice, transfer_view};
+use super::super::{Sharded2pc, phase};
 use super::{Command, End, Place, Stage, TxnId, Written};
 use crate::engine::Env;
 use crate::ordered::Map;
 use crate::paxos::{LogEntry, Slot};
-use crate::quorum::Quorum;
 use crate::types::{InstanceId, NodeId};
-use crate::view::{Field, Glance, InstanceView, Meter, NodeView, Segment, SegmentVote, ViewScope};
+use crate::view::{Field, Glance, InstanceView, NodeView, ViewScope};
 
 pub(in super::super) fn glance(state: &Written) -> Glance {
     let last = state.log.iter().next_back();
@@ -152,96 +152,28 @@ fn slot_view(
     slot: Slot,
     entry: &LogEntry<Command>,
 ) -> InstanceView {
-    let hash = Command::hash(entry.req.as_ref());
-    InstanceView {
-        id: slot_id(place.cluster, slot),
-        name: slot_name(place.cluster, slot),
-        kind: SLOT,
+    let known = Known {
+        slot,
+        entry,
         phase: if entry.chosen {
             phase::EXECUTED
         } else {
             phase::ACCEPTED
         },
-        round: round(entry.ballot),
-        value: entry.chosen.then_some(hash),
-        locked: None,
-        signed: None,
-        meters: Vec::from([acceptances(state, env, place, slot, entry)]),
-        choices: Vec::new(),
-        fields: slot_fields(state, slot, entry),
-    }
-}
-
-/// Who accepted an entry, as far as this node knows.
-fn acceptances(
-    state: &Written,
-    env: &Env<Sharded2pc>,
-    place: &Place<'_>,
-    slot: Slot,
-    entry: &LogEntry<Command>,
-) -> Meter {
-    let hash = Command::hash(entry.req.as_ref());
-    let members: Vec<NodeId> = env.keyring.group(place.cluster).collect();
-    let quorum = Quorum::crash_majority(members.len().max(1) as u16);
+        status: match (entry.chosen, state.results.contains_key(&slot)) {
+            (false, _) => "A",
+            (true, false) => "C",
+            (true, true) => "E",
+        },
+    };
     let by = state.accepted_by.get(&slot);
-    let has = |node: NodeId| {
-        let counted = by.is_some_and(|by| by.contains(&node));
-        node == env.id || node == entry.ballot.node || counted
-    };
-    let segment = |node: &NodeId| Segment {
-        node: *node,
-        weight: 1,
-        vote: if has(*node) {
-            SegmentVote::For(hash)
-        } else {
-            SegmentVote::Awaiting
-        },
-    };
-    let segments: Vec<Segment> = members.iter().map(segment).collect();
-    let counted = members.iter().filter(|node| has(**node)).count() as u64;
-    let need = quorum.need() as u64;
-    Meter {
-        kind: ACCEPTANCES_METER,
-        round: round(entry.ballot),
-        value: Some(hash),
-        have: if entry.chosen {
-            counted.max(need)
-        } else {
-            counted
-        },
-        need,
-        total: members.len() as u64,
-        segments,
-    }
-}
-
-fn slot_fields(state: &Written, slot: Slot, entry: &LogEntry<Command>) -> Vec<Field> {
-    let status = match (entry.chosen, state.results.contains_key(&slot)) {
-        (false, _) => "A",
-        (true, false) => "C",
-        (true, true) => "E",
-    };
-    let mut fields = Vec::from([
-        Field::new("SeqNum", slot.to_string()),
-        Field::new(
-            "Ballot",
-            format!("{}.{}", entry.ballot.round, entry.ballot.node.0),
-        ),
-        Field::new("Status", status),
-        Field::new("command", words(entry.req.as_ref())),
-    ]);
-    if let Some(command) = &entry.req {
-        fields.push(Field::new("Phase", command.marker()));
-        fields.push(match command.seq() {
-            Some(seq) => Field::new("log", format!("REUSING seq={seq}")),
-            None => Field::new("log", format!("Allocated NEW seq={slot}")),
-        });
-    }
+    let is_counted = |node: NodeId| by.is_some_and(|by| by.contains(&node));
+    let mut view = known.view(place, acceptances(env, place, entry, is_counted));
     if let Some(result) = state.results.get(&slot) {
         let words = result.map_or_else(|reason| reason.name(), |()| "SUCCESS");
-        fields.push(Field::new("Result", words));
+        view.fields.push(Field::new("Result", words));
     }
-    fields
+    view
 }
 
 fn node_fields(state: &Written, env: &Env<Sharded2pc>, place: &Place<'_>) -> Vec<Field> {
