@@ -144,10 +144,10 @@ pub(super) fn describe(message: &Message) -> MessageInfo {
         round: round(ballot),
         ..MessageInfo::default()
     };
-    // Of an entry, the transfer that it is about: slots of all clusters are counted from 1.
+    // Of an entry, the transfer that it is about: slots of all clusters are counted from 1. The entry is no value of the
+    // transfer, whose only one is that it is committed.
     let of_entry = |kind, ballot: Ballot, req: &Option<Command>| MessageInfo {
         instance: req.as_ref().map(|req| req.id().instance()),
-        value: Some(Command::hash(req.as_ref())),
         ..of_ballot(kind, ballot)
     };
     let of_transaction = |kind, id: TxnId| MessageInfo {
