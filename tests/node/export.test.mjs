@@ -39,7 +39,7 @@ test('exports tell which run they are', () => {
 });
 
 test('what is no run or no format is refused in a sentence', () => {
-  assert.throws(() => exportRun('three-signers', 'pdf'), /^Error: format: expected one of svg, itf, shiviz, perfetto, toml, trace$/);
+  assert.throws(() => exportRun('three-signers', 'pdf'), /^Error: format: expected one of svg, itf, shiviz, perfetto, toml, trace, jepsen-edn, jepsen-json$/);
   assert.throws(() => exportRun('nowhere', 'svg'), /no scenario "nowhere"/);
   assert.throws(() => exportRun('#/run/AAAA', 'svg'), /Not a link|damaged/);
   assert.throws(() => exportRun(new Uint8Array(9), 'svg'), /not a trace/);
