@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::left::{Left, mark, pack};
 use super::{Client, Machine, Txn, TxnPhase};
 use crate::paxos::Slot;
-use crate::protocol::sharded_2pc::command::{Item, TxnId};
+use crate::protocol::sharded_2pc::command::{Item, Part, TxnId};
 use crate::protocol::sharded_2pc::config::Place;
 use crate::store::Table;
 use crate::types::{ClientId, GroupId, Hash32};
@@ -34,6 +34,51 @@ impl Snapshot {
         let has_homes = self.homes.iter().all(|(_, home)| place.clusters.has(*home));
         self.slot > 0 && has_homes && items.all(|item| place.owner(item).is_some())
     }
+
+    /// Whether its rows agree with each other, as those of a member of this cluster do: whoever takes it over relies on
+    /// that, and whoever sends it may lie.
+    pub(in crate::protocol::sharded_2pc) fn agrees(
+        &self,
+        place: &Place<'_>,
+        cluster: GroupId,
+    ) -> bool {
+        let is_in_order = ascend(&self.accounts)
+            && ascend(&self.locks)
+            && ascend(&self.transactions)
+            && ascend(&self.clients)
+            && ascend(&self.homes);
+        let is_held = |item: Item, id: TxnId| found(&self.locks, &item) == Some(&id);
+        let of_transaction = |(id, txn): &(TxnId, Txn)| match (txn.phase, txn.part) {
+            (TxnPhase::Prepared(Ok(())), Some(part)) => is_held(part.item(), *id),
+            _ => true,
+        };
+        let of_lock = |(item, id): &(Item, TxnId)| {
+            let holds = |txn: &Txn| {
+                let part = txn.part.map(Part::item);
+                txn.phase == TxnPhase::Prepared(Ok(())) && part == Some(*item)
+            };
+            found(&self.transactions, id).is_some_and(holds)
+        };
+        let lives_here = |(item, _): &(Item, u64)| {
+            let moved = found(&self.homes, item).copied();
+            moved.or_else(|| place.owner(*item)) == Some(cluster)
+        };
+        is_in_order
+            && self.transactions.iter().all(of_transaction)
+            && self.locks.iter().all(of_lock)
+            && self.accounts.iter().all(lives_here)
+    }
+}
+
+/// Whether rows are in the order of their keys, each once.
+fn ascend<K: Ord, V>(rows: &[(K, V)]) -> bool {
+    rows.windows(2).all(|pair| pair[0].0 < pair[1].0)
+}
+
+/// The row of a key, of rows in the order of their keys.
+fn found<'a, K: Ord, V>(rows: &'a [(K, V)], key: &K) -> Option<&'a V> {
+    let place = rows.binary_search_by(|(of, _)| of.cmp(key)).ok()?;
+    rows.get(place).map(|(_, value)| value)
 }
 
 impl Machine {

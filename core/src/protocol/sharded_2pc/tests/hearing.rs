@@ -1,7 +1,11 @@
 //! S4-F30, S4-F22: who may say what.
 
+use alloc::vec;
+
 use super::*;
 use crate::paxos::Message as Log;
+use crate::protocol::sharded_2pc::command::{Item, Side};
+use crate::protocol::sharded_2pc::machine::{Client, Txn, TxnPhase};
 
 /// The environment of node 1, with nodes 1 and 2 in cluster 1, and 3 and 4 in cluster 2.
 fn env() -> Env<Sharded2pc> {
@@ -95,4 +99,52 @@ fn an_entry_that_no_leader_proposes_is_refused() {
         side: to_itself,
     };
     assert_eq!(check(command), Err("unknown_cluster"));
+}
+
+/// A member may lie about all that it holds: what contradicts itself is not taken over.
+#[test]
+fn a_snapshot_that_contradicts_itself_is_refused() {
+    let env = env();
+    let prepared = |phase, item| Txn {
+        phase,
+        seq: 2,
+        part: Some(debit(item, 5)),
+        side: Side::Participant { coordinator: TWO },
+        carried: 0,
+        clients: Vec::new(),
+        acked: false,
+    };
+    let refused = |accounts: Vec<(Item, u64)>, locks: Vec<(Item, TxnId)>, txn: Option<Txn>| {
+        let rows: Vec<(TxnId, Txn)> = txn.into_iter().map(|txn| (id(1), txn)).collect();
+        let clients: Vec<((ClientId, GroupId), Client)> = Vec::new();
+        let homes: Vec<(Item, GroupId)> = Vec::new();
+        let fields = (3_u64, accounts, locks, rows, clients, homes);
+        let snapshot = crate::codec::decode(&crate::codec::encode(&fields)).unwrap();
+        Sharded2pc::check(&env, NodeId(2), &Message::Snapshot(snapshot)).is_err()
+    };
+    let yes = TxnPhase::Prepared(Ok(()));
+    let (lock, other) = (vec![(1, id(1))], vec![(2, id(1))]);
+    assert!(!refused(vec![(1, 9)], lock.clone(), Some(prepared(yes, 1))));
+    assert!(refused(vec![(1, 9)], lock.clone(), None), "nobody holds it");
+    assert!(
+        refused(Vec::new(), other, Some(prepared(yes, 1))),
+        "another item"
+    );
+    assert!(
+        refused(Vec::new(), Vec::new(), Some(prepared(yes, 1))),
+        "no lock"
+    );
+    assert!(
+        refused(Vec::new(), lock, Some(prepared(TxnPhase::Committed, 1))),
+        "it has ended"
+    );
+    assert!(
+        refused(vec![(11, 9)], Vec::new(), None),
+        "not an item of its own"
+    );
+    assert!(
+        refused(vec![(2, 9), (1, 9)], Vec::new(), None),
+        "out of order"
+    );
+    assert!(refused(vec![(1, 9), (1, 8)], Vec::new(), None), "twice");
 }
