@@ -139,6 +139,26 @@ pub fn switchable(flaws: &[Flaw]) -> String {
     }
 }
 
+/// Asserts that a table holds every flaw of a document in the order of ids, each told in full, and that the switches are
+/// those that can be restored, in their places.
+#[cfg(test)]
+pub(crate) fn assert_table(document: u8, flaws: &[Flaw], switches: &[(usize, &str)]) {
+    for (place, flaw) in flaws.iter().enumerate() {
+        let id = flaw.id;
+        assert_eq!(id, format!("S{document}-F{}", place + 1));
+        assert_eq!(flaw.is_switchable(), !flaw.promise.is_empty(), "{id}");
+        assert!(flaw.story.ends_with('.'), "{id}");
+        assert!(flaw.rule.ends_with('.'), "{id}");
+    }
+    for (place, id) in switches {
+        assert_eq!(flaws[*place].id, *id);
+    }
+    let switchable = flaws.iter().filter(|flaw| flaw.is_switchable());
+    let listed: Vec<&str> = switchable.map(|flaw| flaw.id).collect();
+    let known: Vec<&str> = switches.iter().map(|(_, id)| *id).collect();
+    assert_eq!(listed, known);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

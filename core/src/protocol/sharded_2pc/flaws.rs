@@ -193,8 +193,6 @@ pub(super) fn first_outcome_stands(flaws: FlawSet) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::format;
-    use alloc::vec::Vec;
 
     const SWITCHES: [(Switch, &str); 23] = [
         (Switch::StaticLeader, "S4-F1"),
@@ -225,25 +223,7 @@ mod tests {
     #[test]
     fn the_table_is_in_the_order_of_ids_and_every_switch_is_in_its_place() {
         assert_eq!(FLAWS.len(), 31);
-        for (place, flaw) in FLAWS.iter().enumerate() {
-            assert_eq!(flaw.id, format!("S4-F{}", place + 1));
-            assert_eq!(
-                flaw.is_switchable(),
-                !flaw.promise.is_empty(),
-                "{}",
-                flaw.id
-            );
-            assert!(
-                flaw.story.ends_with('.') && flaw.rule.ends_with('.'),
-                "{}",
-                flaw.id
-            );
-        }
-        for (switch, id) in SWITCHES {
-            assert_eq!(FLAWS[switch as usize].id, id);
-        }
-        let switchable = FLAWS.iter().filter(|flaw| flaw.is_switchable());
-        let listed: Vec<&str> = switchable.map(|flaw| flaw.id).collect();
-        assert_eq!(listed, SWITCHES.map(|(_, id)| id));
+        let switches = SWITCHES.map(|(switch, id)| (switch as usize, id));
+        crate::flaw::assert_table(4, FLAWS, &switches);
     }
 }

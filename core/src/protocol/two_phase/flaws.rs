@@ -186,8 +186,6 @@ pub(super) fn learns_from(flaws: FlawSet, source: Source) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::format;
-    use alloc::vec::Vec;
 
     const SWITCHES: [(Switch, &str); 20] = [
         (Switch::NoCarryOver, "S0-F1"),
@@ -215,25 +213,7 @@ mod tests {
     #[test]
     fn the_table_is_in_the_order_of_ids_and_every_switch_is_in_its_place() {
         assert_eq!(FLAWS.len(), 36);
-        for (place, flaw) in FLAWS.iter().enumerate() {
-            assert_eq!(flaw.id, format!("S0-F{}", place + 1));
-            assert_eq!(
-                flaw.is_switchable(),
-                !flaw.promise.is_empty(),
-                "{}",
-                flaw.id
-            );
-            assert!(
-                flaw.story.ends_with('.') && flaw.rule.ends_with('.'),
-                "{}",
-                flaw.id
-            );
-        }
-        for (switch, id) in SWITCHES {
-            assert_eq!(FLAWS[switch as usize].id, id);
-        }
-        let switchable = FLAWS.iter().filter(|flaw| flaw.is_switchable());
-        let listed: Vec<&str> = switchable.map(|flaw| flaw.id).collect();
-        assert_eq!(listed, SWITCHES.map(|(_, id)| id));
+        let switches = SWITCHES.map(|(switch, id)| (switch as usize, id));
+        crate::flaw::assert_table(0, FLAWS, &switches);
     }
 }
