@@ -287,6 +287,11 @@ impl Keyring {
     }
 }
 
+/// Whether a key outside the keyring signed this preimage: one that owns money. Always Ed25519.
+pub(crate) fn verify_ed25519(key: &PublicKey, preimage: &Hash32, signature: &Signature) -> bool {
+    ed25519::Public::new(key).is_some_and(|key| key.verify(&preimage.0, signature))
+}
+
 /// Why a set of members cannot be a keyring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyringError {
