@@ -24,6 +24,7 @@ use core::hash::Hash;
 
 use crate::scenario::Scenario;
 
+pub mod chance;
 pub mod cluster;
 pub mod fingerprint;
 mod graph;

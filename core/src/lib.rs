@@ -54,6 +54,7 @@ pub mod rounds;
 pub mod scenario;
 pub mod shards;
 pub mod sim;
+pub mod snow;
 pub mod store;
 pub mod trace;
 pub mod types;

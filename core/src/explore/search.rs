@@ -290,7 +290,8 @@ impl<M: Model> Search<M> {
         }
     }
 
-    fn id_of(&self, print: Fingerprint) -> Option<u32> {
+    /// The number of a state that was found.
+    pub(super) fn id_of(&self, print: Fingerprint) -> Option<u32> {
         let is_it = |id: &u32| self.prints[*id as usize] == print;
         self.ids.find(print.0[0], is_it).copied()
     }
