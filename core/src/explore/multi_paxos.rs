@@ -1,14 +1,18 @@
 //! Multi-Paxos alone, as a model: the members of [`crate::paxos`] that ship, and nothing of what is built on them.
 //!
 //! Whoever leads proposes one command, its number, in a new slot, besides its no-op; so two ballots are two commands.
-//! Messages are those ever sent; each arrives once, at any time, or never. A crash is a restart from the tables: between
-//! two steps, or after a step is durable and before it has sent. Nobody is told what is chosen: learners decide nothing.
+//! Messages are those ever sent; each arrives at any time, again and again, or never. A crash is a restart from the
+//! tables. Whoever crashes after a step is durable and before it has sent is one that sent and whose messages never arrive,
+//! so that a crash between two steps is that crash too. Nobody is told what is chosen: learners decide nothing. Entries
+//! beyond [`MultiPaxos::slots`] stay with their leader: of two ballots, only one that took over what the other wrote gets
+//! there, so that nobody contradicts it.
 //!
 //! *Agreement* is judged by who accepted what, not by what members believe: in a slot a majority accepts one command
 //! under one ballot, whichever ballot that is; and whoever believes an entry to be chosen is right.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 
 use super::fingerprint::Fingerprint;
 use super::{Model, Property};
@@ -25,6 +29,8 @@ pub struct MultiPaxos {
     pub ballots: u8,
     /// How often members crash, all together.
     pub crashes: u8,
+    /// Entries of later slots are not sent.
+    pub slots: Slot,
     /// Whether a restart forgets what was promised: to see that it matters.
     pub forgets: bool,
 }
@@ -49,18 +55,28 @@ pub struct Packet {
 }
 
 /// The group at one moment.
-#[derive(Clone, Hash)]
+#[derive(Clone)]
 pub struct State {
     members: Vec<Arc<Paxos<u16>>>,
-    /// What was sent and did not arrive.
-    sent: Map<Fingerprint, Arc<Packet>>,
     /// Everything that was sent.
-    past: Set<Fingerprint>,
+    sent: Map<Fingerprint, Arc<Packet>>,
     /// Who accepted what, ever.
     accepted: Set<(Slot, Ballot, NodeId, Option<u16>)>,
     proposed: Set<NodeId>,
     ballots: u8,
     crashes: u8,
+}
+
+impl Hash for State {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.members.hash(hasher);
+        self.sent.len().hash(hasher);
+        for (print, _) in self.sent.iter() {
+            print.hash(hasher);
+        }
+        self.accepted.hash(hasher);
+        (&self.proposed, self.ballots, self.crashes).hash(hasher);
+    }
 }
 
 /// What may happen.
@@ -70,9 +86,9 @@ pub enum Action {
     Elect(NodeId),
     /// A leader proposes its command.
     Propose(NodeId),
-    /// A message arrives; with `true` the receiver crashes when that is durable, before it has sent.
-    Deliver(Arc<Packet>, bool),
-    /// A member crashes between two steps, and restarts.
+    /// A message arrives.
+    Deliver(Arc<Packet>),
+    /// A member crashes, and restarts.
     Restart(NodeId),
 }
 
@@ -83,6 +99,7 @@ impl MultiPaxos {
             members: (1..=members).map(NodeId).collect(),
             ballots,
             crashes,
+            slots: 2,
             forgets: false,
         }
     }
@@ -116,7 +133,6 @@ impl MultiPaxos {
         &self,
         state: &State,
         node: NodeId,
-        crash: bool,
         act: impl FnOnce(&mut Paxos<u16>, Group<'_>) -> Out<u16>,
     ) -> Option<State> {
         let at = self.place(node);
@@ -124,39 +140,34 @@ impl MultiPaxos {
         let out = act(&mut member, self.group(node));
         let mut written = WriteBatch::new(node, Incarnation(1), 1);
         member.tables(&mut |table| table.drain(&mut written));
-        if member == *state.members[at] && out.sends.is_empty() {
-            return None;
-        }
         let mut next = state.clone();
         for (slot, entry) in member.entries() {
             next.accepted.insert((slot, entry.ballot, node, entry.req));
         }
-        if crash {
-            next.crashes += 1;
-            member = self.restart(&member);
-        } else {
-            for (whom, message) in out.sends {
-                // Who was told what is chosen changes nothing that is judged.
-                if !matches!(message, Message::CommitRequest { .. }) {
-                    self.send(&mut next, node, whom, message);
-                }
+        for (whom, message) in out.sends {
+            // Who was told what is chosen changes nothing that is judged.
+            if !matches!(message, Message::CommitRequest { .. }) {
+                self.send(&mut next, node, whom, message);
             }
         }
+        let is_new = member != *state.members[at] || next.sent.len() > state.sent.len();
         next.members[at] = Arc::new(member);
-        Some(next)
+        is_new.then_some(next)
     }
 
     fn send(&self, state: &mut State, from: NodeId, whom: Whom, message: Message<u16>) {
+        if matches!(message, Message::AcceptRequest { seq, .. } if seq > self.slots) {
+            return;
+        }
         for to in self.members.iter().copied() {
             if to == from || !matches!(whom, Whom::Others) && whom != Whom::One(to) {
                 continue;
             }
             let message = message.clone();
             let packet = Packet { from, to, message };
-            let print = Fingerprint::of(&packet);
-            if state.past.insert(print) {
-                state.sent.insert(print, Arc::new(packet));
-            }
+            state
+                .sent
+                .get_or_insert_with(Fingerprint::of(&packet), || Arc::new(packet));
         }
     }
 }
@@ -206,7 +217,6 @@ impl Model for MultiPaxos {
         Vec::from([State {
             members: self.members.iter().map(|_| empty.clone()).collect(),
             sent: Map::new(),
-            past: Set::new(),
             accepted: Set::new(),
             proposed: Set::new(),
             ballots: 0,
@@ -229,36 +239,30 @@ impl Model for MultiPaxos {
             }
         }
         for packet in state.sent.values() {
-            actions.push(Action::Deliver(packet.clone(), false));
-            if may_crash {
-                actions.push(Action::Deliver(packet.clone(), true));
-            }
+            actions.push(Action::Deliver(packet.clone()));
         }
     }
 
     fn next(&self, state: &State, action: &Action) -> Option<State> {
         match action {
             Action::Elect(node) => {
-                let mut next =
-                    self.step(state, *node, false, |member, group| member.elect(group))?;
+                let mut next = self.step(state, *node, |member, group| member.elect(group))?;
                 next.ballots += 1;
                 Some(next)
             }
             Action::Propose(node) => {
-                let mut next = self.step(state, *node, false, |member, group| {
+                let mut next = self.step(state, *node, |member, group| {
                     let proposed = member.propose(group, node.0);
                     proposed.map_or_else(Out::default, |(_, out)| out)
                 })?;
                 next.proposed.insert(*node);
                 Some(next)
             }
-            Action::Deliver(packet, crash) => {
+            Action::Deliver(packet) => {
                 let Packet { from, to, message } = packet.as_ref();
-                let mut next = self.step(state, *to, *crash, |member, group| {
+                self.step(state, *to, |member, group| {
                     member.receive(group, *from, message)
-                })?;
-                next.sent.remove(&Fingerprint::of(packet.as_ref()));
-                Some(next)
+                })
             }
             Action::Restart(node) => {
                 let at = self.place(*node);
@@ -350,7 +354,7 @@ mod tests {
     }
 
     fn delivers(action: &Action, from: u16, to: u16, is_meant: fn(&Message<u16>) -> bool) -> bool {
-        let Action::Deliver(packet, false) = action else {
+        let Action::Deliver(packet) = action else {
             return false;
         };
         let ends = (packet.from, packet.to) == (NodeId(from), NodeId(to));

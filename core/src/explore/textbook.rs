@@ -27,17 +27,20 @@ pub enum Textbook {
     BrokenCommit,
     /// The log of a group, in the code that ships: no textbook's, and run in the same way.
     MultiPaxos,
+    /// The same, and a member crashes once.
+    MultiPaxosCrash,
 }
 
 impl Textbook {
     /// Every model.
-    pub const ALL: [Textbook; 6] = [
+    pub const ALL: [Textbook; 7] = [
         Textbook::TCommit,
         Textbook::TwoPhaseCommit,
         Textbook::Paxos,
         Textbook::PaxosCommit,
         Textbook::BrokenCommit,
         Textbook::MultiPaxos,
+        Textbook::MultiPaxosCrash,
     ];
 
     /// The name on the command line.
@@ -49,6 +52,7 @@ impl Textbook {
             Textbook::PaxosCommit => "paxos-commit",
             Textbook::BrokenCommit => "broken-commit",
             Textbook::MultiPaxos => "multi-paxos",
+            Textbook::MultiPaxosCrash => "multi-paxos-crash",
         }
     }
 
@@ -73,7 +77,8 @@ impl Textbook {
             Textbook::PaxosCommit => (1..=paxos_commit::MANAGERS_MAX, MANAGERS),
             // One alone contradicts nobody.
             Textbook::BrokenCommit => (2..=two_phase_commit::MANAGERS_MAX, MANAGERS),
-            Textbook::MultiPaxos => (1..=3, "ballots of 3 members, one of which crashes once"),
+            Textbook::MultiPaxos => (1..=3, "ballots of 3 members"),
+            Textbook::MultiPaxosCrash => (1..=3, "ballots of 3 members, one of which crashes once"),
         }
     }
 
@@ -132,6 +137,10 @@ macro_rules! with_textbook {
                     $body
                 }
                 $crate::explore::textbook::Textbook::MultiPaxos => {
+                    let $model = $crate::explore::multi_paxos::MultiPaxos::new(3, size as u8, 0);
+                    $body
+                }
+                $crate::explore::textbook::Textbook::MultiPaxosCrash => {
                     let $model = $crate::explore::multi_paxos::MultiPaxos::new(3, size as u8, 1);
                     $body
                 }

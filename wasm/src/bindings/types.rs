@@ -317,7 +317,7 @@ export interface CheckerOptions {
   /** Default: the scenario's. */
   seed?: number | bigint;
   /** A model from the textbook instead of a scenario. */
-  model?: "tcommit" | "two-phase-commit" | "paxos" | "paxos-commit" | "broken-commit" | "multi-paxos";
+  model?: "tcommit" | "two-phase-commit" | "paxos" | "paxos-commit" | "broken-commit" | "multi-paxos" | "multi-paxos-crash";
   /** The model's size. Default: 3. */
   size?: number;
 }
