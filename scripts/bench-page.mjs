@@ -11,8 +11,11 @@ import { Failed, main, say } from './lib/process.mjs';
 const nodes = 9;
 const payEveryMs = 100;
 
-/** Events of the long run; another number may be given: npm run bench:page -- 100000. */
-const wantedEvents = Number(process.argv[2] ?? 1_000_000);
+/** Events of the long run; another number may be given: npm run bench:page -- 100000. With --crowd, only many nodes. */
+const wantedEvents = Number(process.argv.slice(2).find((word) => /^\d+$/.test(word)) ?? 1_000_000);
+
+/** Nodes of the run that is drawn as a grid. */
+const crowdNodes = 2_000;
 
 /** How many times a run is loaded, run and left. */
 const cycles = 10;
@@ -24,6 +27,8 @@ main(() =>
   withPage(async (address, browser, binary) => {
     const folder = mkdtempSync(join(tmpdir(), 'phaselab-bench-'));
     try {
+      await crowd(address, browser, binary, folder);
+      if (process.argv.includes('--crowd')) return;
       const short = await opened(address, browser, trace(folder, binary, 20_000));
       await playing(short.page);
       await scrubbing(short.page);
@@ -55,6 +60,33 @@ function scenario(folder, untilMs) {
   const chain = ['[chain]', `utxos = ${Math.max(2_000, 2 * count)}`];
   writeFileSync(file, [...head, ...chain, ...payments.flat()].join('\n'));
   return file;
+}
+
+/** Two payments of one coin among thousands of validators that poll each other. */
+function doubleSpend(folder) {
+  const file = join(folder, 'crowd.toml');
+  const submit = (node, to) => ['[[at]]', 'ms = 0', 'do = "submit"', `to = [${node}]`, `request = { from = "alice", to = "${to}", amount = 25 }`];
+  const head = ['protocol = "snowball"', `nodes = ${crowdNodes}`, 'crypto = "simulated"', 'until_ms = 700'];
+  writeFileSync(file, [...head, '[network]', 'latency_ms = [5, 40]', ...submit(1, 'bob'), ...submit(2, 'carol')].join('\n'));
+  return file;
+}
+
+/** Plays them, and goes from node to node meanwhile. */
+async function crowd(address, browser, binary, folder) {
+  const file = join(folder, 'crowd.trace');
+  const { events } = simulated(binary, doubleSpend(folder), '--trace', file);
+  const { page } = await opened(address, browser, { file, events });
+  const play = async () => {
+    await page.getByTestId('play').click();
+    await page.waitForTimeout(10_000);
+    await page.getByTestId('play').click();
+  };
+  report(`playing ${crowdNodes} nodes for 10 s`, await watched(page, play));
+  await page.keyboard.press('Home');
+  await atRest(page);
+  await page.getByTestId('grid-number').fill('1234');
+  report(`the same with one of them selected`, await watched(page, play));
+  await page.close();
 }
 
 function simulated(binary, ...words) {

@@ -15,9 +15,12 @@ const searches = [
   ['three rounds', ['divergent-views', '--rounds', '3', '--crashes', '0', '--minutes', '4'], false],
   ['Multi-Paxos, one ballot, one crash', ['two-commands', '--timeouts', '1', '--crashes', '1'], true],
   ['Multi-Paxos, two ballots, two commands', ['two-commands', '--timeouts', '2', '--minutes', '5'], false],
-  ['Multi-Paxos alone, two ballots, one crash', ['--model', 'multi-paxos', '--size', '2', '--minutes', '5'], false],
+  ['Multi-Paxos alone, two ballots, two commands', ['--model', 'multi-paxos', '--size', '2', '--minutes', '8'], false],
+  ['Multi-Paxos alone, two ballots, one crash', ['--model', 'multi-paxos-crash', '--size', '2', '--minutes', '5'], false],
   ['a transfer between two pairs', ['two-pairs'], true],
-  ['a transfer between two pairs, one crash', ['two-pairs', '--crashes', '1', '--minutes', '5'], false],
+  ['a transfer between two pairs, one crash', ['two-pairs', '--crashes', '1'], true],
+  ['a coin spent at two of three validators', ['two-spends', '--timeouts', '1'], true],
+  ['a coin spent at two of three validators, one crash', ['two-spends', '--rounds', '2', '--timeouts', '0', '--crashes', '1', '--minutes', '4'], false],
   ['four signers, two rounds', ['divergent-views', '--nodes', '4', '--rounds', '2', '--crashes', '0', '--minutes', '4'], false],
 ];
 

@@ -21,6 +21,9 @@ main(() =>
     await held(page, `${address}#scenario=sharded-2pc/reference-transfer`);
     await keep('sharded');
     await page.goto('about:blank');
+    await polled(page, `${address}#scenario=snowball/double-spend`);
+    await keep('snowball');
+    await page.goto('about:blank');
     await decided(page, `${address}?room=pictures#live`);
     await keep('live');
   }),
@@ -41,6 +44,16 @@ async function held(page, address) {
   await page.locator('[data-testid=simulate][data-seeking=false]').waitFor();
   await page.getByTestId('scrubber').fill('107');
   await page.getByTestId('sum').getByText('on its way').waitFor();
+}
+
+/** A double spend while preferences differ, with the poll of a node. */
+async function polled(page, address) {
+  await page.goto(address);
+  await page.getByTestId('play').waitFor();
+  await page.locator('[data-testid=simulate][data-seeking=false]').waitFor();
+  await page.getByTestId('scrubber').fill('900');
+  await page.getByTestId('grid-number').fill('9');
+  await page.getByTestId('poll-strip').waitFor();
 }
 
 /** A room of one tab whose three nodes have decided. */

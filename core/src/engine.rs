@@ -112,6 +112,11 @@ pub trait Protocol: Clone + Debug + Eq + Hash + Send + Sync + Sized + 'static {
     /// What one node shows at a glance; small enough for 10,000 of them.
     fn glance(&self) -> Glance;
 
+    /// The same of one instance; `None` where the node has not heard of it.
+    fn glance_of(&self, instance: InstanceId) -> Option<Glance> {
+        Some(self.glance()).filter(|glance| glance.instance == Some(instance))
+    }
+
     /// What the inspector shows.
     fn view(&self, env: &Env<Self>, scope: ViewScope) -> NodeView;
 

@@ -3,6 +3,7 @@
 //! Layout, little-endian, fixed width: version u8, protocol u8, genesis 32, sender u16, incarnation u32, counter u64,
 //! payload, signature 64. The signature covers everything before it.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -185,15 +186,37 @@ impl fmt::Display for Refusal {
 /// Which messages of one sender were seen: a sliding window over its counter.
 ///
 /// Volatile on purpose. After a restart an old packet may come through once more, which handlers must bear anyhow.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ReplayWindow {
     incarnation: Incarnation,
     highest: u64,
-    seen: [u64; WINDOW_WORDS],
+    seen: Seen,
 }
 
+/// What was seen within the window. In a large network that samples, each sender is heard now and then, and there are
+/// thousands of them: a few places take less room than a bit for every one.
+#[derive(Clone, Debug)]
+enum Seen {
+    /// So many, by how far they lie behind the highest.
+    Few { count: u8, back: [u16; FEW] },
+    /// A bit for each.
+    Many(Box<[u64; WINDOW_WORDS]>),
+}
+
+const FEW: usize = 7;
 const WINDOW_WORDS: usize = 16;
 const WINDOW_BITS: u64 = 64 * WINDOW_WORDS as u64;
+
+const _: () = assert!(size_of::<ReplayWindow>() <= 32);
+
+impl Default for Seen {
+    fn default() -> Self {
+        Seen::Few {
+            count: 0,
+            back: [0; FEW],
+        }
+    }
+}
 
 impl ReplayWindow {
     /// Notes a message; refuses one that was noted before, or that is too old to tell.
@@ -208,35 +231,81 @@ impl ReplayWindow {
             };
         }
         if counter > self.highest {
-            let ahead = counter - self.highest;
-            if ahead >= WINDOW_BITS {
-                self.seen = [0; WINDOW_WORDS];
-            } else {
-                (self.highest + 1..=counter).for_each(|skipped| self.clear(skipped));
-            }
-            self.highest = counter;
+            self.advance(counter);
         } else if self.highest - counter >= WINDOW_BITS || self.is_seen(counter) {
             return Err(Refusal::Replayed);
         }
-        let (word, bit) = Self::place(counter);
-        self.seen[word] |= bit;
+        self.insert(counter);
         Ok(())
     }
 
-    fn place(counter: u64) -> (usize, u64) {
-        let slot = counter % WINDOW_BITS;
-        ((slot / 64) as usize, 1 << (slot % 64))
+    /// Moves the window on, so that this is the highest.
+    fn advance(&mut self, counter: u64) {
+        let ahead = counter - self.highest;
+        match &mut self.seen {
+            _ if ahead >= WINDOW_BITS => self.seen = Seen::default(),
+            Seen::Few { count, back } => {
+                let mut kept = 0;
+                for index in 0..usize::from(*count) {
+                    let moved = u64::from(back[index]) + ahead;
+                    if moved < WINDOW_BITS {
+                        back[kept] = moved as u16;
+                        kept += 1;
+                    }
+                }
+                *count = kept as u8;
+            }
+            Seen::Many(words) => {
+                for skipped in self.highest + 1..=counter {
+                    let (word, bit) = place(skipped);
+                    words[word] &= !bit;
+                }
+            }
+        }
+        self.highest = counter;
     }
 
     fn is_seen(&self, counter: u64) -> bool {
-        let (word, bit) = Self::place(counter);
-        self.seen[word] & bit != 0
+        match &self.seen {
+            Seen::Few { count, back } => {
+                let behind = self.highest - counter;
+                let back = &back[..usize::from(*count)];
+                back.iter().any(|known| u64::from(*known) == behind)
+            }
+            Seen::Many(words) => {
+                let (word, bit) = place(counter);
+                words[word] & bit != 0
+            }
+        }
     }
 
-    fn clear(&mut self, counter: u64) {
-        let (word, bit) = Self::place(counter);
-        self.seen[word] &= !bit;
+    fn insert(&mut self, counter: u64) {
+        match &mut self.seen {
+            Seen::Few { count, back } if usize::from(*count) < FEW => {
+                back[usize::from(*count)] = (self.highest - counter) as u16;
+                *count += 1;
+            }
+            Seen::Few { back, .. } => {
+                let mut words = Box::new([0; WINDOW_WORDS]);
+                let known = back.iter().map(|back| self.highest - u64::from(*back));
+                for seen in known.chain([counter]) {
+                    let (word, bit) = place(seen);
+                    words[word] |= bit;
+                }
+                self.seen = Seen::Many(words);
+            }
+            Seen::Many(words) => {
+                let (word, bit) = place(counter);
+                words[word] |= bit;
+            }
+        }
     }
+}
+
+/// The bit of a counter.
+fn place(counter: u64) -> (usize, u64) {
+    let slot = counter % WINDOW_BITS;
+    ((slot / 64) as usize, 1 << (slot % 64))
 }
 
 #[cfg(test)]
@@ -338,5 +407,33 @@ mod tests {
             window.note(Incarnation(1), 5001),
             Err(Refusal::StaleIncarnation)
         );
+    }
+
+    #[test]
+    fn few_and_many_are_kept_alike() {
+        use crate::entropy::{Entropy, Prng};
+        use alloc::collections::BTreeSet;
+        // Sparse and dense senders, against a set that forgets nothing.
+        for (seed, spread) in [(1, 2), (2, 40), (3, 700), (4, 3_000)] {
+            let mut draws = Prng::new(seed, "window", 0, 0);
+            let mut window = ReplayWindow::default();
+            let (mut seen, mut highest) = (BTreeSet::new(), 0u64);
+            for step in 0..20_000 {
+                let counter = (highest + draws.below(spread) + 1)
+                    .saturating_sub(draws.below(2 * spread + 4))
+                    .max(1);
+                let is_old = counter <= highest && highest - counter >= WINDOW_BITS;
+                let expected = match is_old || !seen.insert(counter) {
+                    true => Err(Refusal::Replayed),
+                    false => Ok(()),
+                };
+                highest = highest.max(counter);
+                assert_eq!(
+                    window.note(Incarnation(1), counter),
+                    expected,
+                    "seed {seed}, step {step}: {counter} of {highest}"
+                );
+            }
+        }
     }
 }

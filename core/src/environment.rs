@@ -7,6 +7,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::types::{NodeId, Time};
 
 /// The world outside.
@@ -34,6 +36,11 @@ pub trait Environment: Send + Sync {
     /// A copy, for checkpoints.
     fn clone_box(&self) -> Box<dyn Environment>;
 }
+
+/// The settings of a protocol that has no world outside: there are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nowhere {}
 
 /// No world outside.
 #[derive(Clone, Copy, Debug, Default)]

@@ -129,6 +129,8 @@ pub enum EventKind {
     FaultInjected,
     /// This node came to lead its group.
     Elected,
+    /// The node answers with another value than before.
+    Preferred,
 }
 
 impl EventKind {

@@ -13,12 +13,13 @@ use crate::types::{NodeId, Round, Time};
 use crate::view::{Meter, Spec};
 
 mod grouped;
+mod sampled;
 
 /// The longest sentence, in characters.
 pub const SENTENCE_CHARS_MAX: usize = 90;
 
 /// Names of event kinds, as expectations and captions use them.
-pub const EVENT_NAMES: [&str; 25] = [
+pub const EVENT_NAMES: [&str; 26] = [
     "phase",
     "round",
     "proposed",
@@ -44,6 +45,7 @@ pub const EVENT_NAMES: [&str; 25] = [
     "healed",
     "fault",
     "elected",
+    "preferred",
 ];
 
 /// The name of an event's kind.
@@ -74,6 +76,7 @@ pub fn event_name(kind: EventKind) -> &'static str {
         EventKind::Healed => 22,
         EventKind::FaultInjected => 23,
         EventKind::Elected => 24,
+        EventKind::Preferred => 25,
     };
     EVENT_NAMES[index]
 }
@@ -104,6 +107,9 @@ pub fn sentence(spec: &Spec, node: NodeId, event: &Event, letter: Option<&str>) 
     }
     let who = format!("Node {}", node.0);
     let value = value_text(event, letter);
+    if let Some(sentence) = sampled::sentence(spec, node, event, &value) {
+        return sentence;
+    }
     let round = event.round.0;
     let of = |index: u8| {
         spec.meters
@@ -190,6 +196,7 @@ pub fn sentence(spec: &Spec, node: NodeId, event: &Event, letter: Option<&str>) 
         }
         EventKind::FaultInjected => format!("Fault: node {} or its links misbehave.", node.0),
         EventKind::Elected => format!("{who} comes to lead in round {round}."),
+        EventKind::Preferred => format!("{who} prefers {value} from now on."),
     }
 }
 
@@ -249,6 +256,9 @@ pub(crate) fn because(
     from: Option<NodeId>,
 ) -> String {
     let (who, value, round) = (node.0, value_text(event, letter), event.round.0);
+    if let Some(sentence) = sampled::because(spec, node, event, &value) {
+        return sentence;
+    }
     if spec.has_nested() && (voters.is_empty() || event.kind == EventKind::FastForwarded) {
         return grouped::because(node, event, name, from);
     }

@@ -15,17 +15,21 @@ use crate::environment::Environment;
 use crate::explore::cluster::Bounds;
 use crate::flaw::{self, Flaw};
 use crate::history::{Call, End};
+use crate::ledger::Coin;
 use crate::museum::Exhibit;
 use crate::oracle::Oracle;
 use crate::replica::{self, BuildError, Node, Replica};
 use crate::scenario::{Scenario, member_seed};
 use crate::shards::{Item, ReplyParts, Shards, Wish};
+use crate::snow::Parameters;
 use crate::store::{Rows, TableSpec};
 use crate::types::{GroupId, Hash32, Incarnation, NodeId};
 use crate::view::Spec;
 
 #[cfg(feature = "sharded-2pc")]
 pub mod sharded_2pc;
+#[cfg(feature = "snowball")]
+pub mod snowball;
 pub mod two_phase;
 
 /// A protocol that can be simulated: with a world outside, an oracle, and a swarm of scenarios.
@@ -37,6 +41,9 @@ pub trait Simulated: Protocol {
 
     /// Its room of the museum: what shows each flaw of its document that can be restored.
     const MUSEUM: &'static [Exhibit] = &[];
+
+    /// What of what the oracle tells holds with a probability only: the checker does not call it broken.
+    const PROBABLE: &'static [&'static str] = &[];
 
     /// How far the checker goes unless it is told otherwise.
     const BOUNDS: Bounds = Bounds::DEFAULT;
@@ -90,6 +97,17 @@ pub trait Simulated: Protocol {
         None
     }
 
+    /// How polls are judged, before they are scaled to few nodes, or why those of nodes are not alike; `None` for a
+    /// protocol that samples nobody.
+    fn polls(_config: &Self::Config) -> Option<Result<Parameters, &'static str>> {
+        None
+    }
+
+    /// The coins of genesis; `None` for a protocol whose clients do not pay with coins.
+    fn coins(_config: &Self::Config) -> Option<Vec<Coin>> {
+        None
+    }
+
     /// What a reply says beyond its view.
     fn reply_parts(_reply: &Self::Reply) -> ReplyParts {
         ReplyParts::default()
@@ -121,6 +139,9 @@ pub enum ProtocolKind {
     #[cfg(feature = "sharded-2pc")]
     #[serde(rename = "sharded-2pc")]
     Sharded2pc,
+    /// Snowball on a ledger that makes blocks.
+    #[cfg(feature = "snowball")]
+    Snowball,
 }
 
 /// Runs an expression with `$P` bound to the protocol's type: the one place that maps names to types.
@@ -136,6 +157,11 @@ macro_rules! with_protocol {
                 type $P = $crate::protocol::sharded_2pc::Sharded2pc;
                 $body
             }
+            #[cfg(feature = "snowball")]
+            $crate::protocol::ProtocolKind::Snowball => {
+                type $P = $crate::protocol::snowball::Snowball;
+                $body
+            }
         }
     };
 }
@@ -147,6 +173,8 @@ impl ProtocolKind {
         ProtocolKind::TwoPhase,
         #[cfg(feature = "sharded-2pc")]
         ProtocolKind::Sharded2pc,
+        #[cfg(feature = "snowball")]
+        ProtocolKind::Snowball,
     ];
 
     /// The name in files and on the command line.
@@ -293,6 +321,22 @@ impl ProtocolKind {
     /// The item whose cluster an encoded request is sent to.
     pub fn request_item(self, request: &[u8]) -> Option<Item> {
         with_protocol!(self, P => P::request_item(&codec::decode(request).ok()?))
+    }
+
+    /// The coins of genesis under encoded parameters; `None` for a protocol without coins.
+    pub fn coins(self, config: &[u8]) -> Option<Vec<Coin>> {
+        with_protocol!(self, P => P::coins(&codec::decode(config).ok()?))
+    }
+
+    /// What of what its oracle tells holds with a probability only.
+    pub fn probable(self) -> &'static [&'static str] {
+        with_protocol!(self, P => <P as Simulated>::PROBABLE)
+    }
+
+    /// How polls are judged under encoded parameters, before they are scaled to few nodes, or why they are not alike;
+    /// `None` where nobody polls.
+    pub fn polls(self, config: &[u8]) -> Option<Result<Parameters, &'static str>> {
+        with_protocol!(self, P => P::polls(&codec::decode(config).ok()?))
     }
 
     /// What an encoded reply says beyond its view.

@@ -48,6 +48,8 @@ pub trait Replica: Send + Sync {
     fn revision(&self) -> u64;
     /// The node at a glance.
     fn glance(&self) -> Glance;
+    /// The same of one instance; `None` where the node has not heard of it.
+    fn glance_of(&self, instance: InstanceId) -> Option<Glance>;
     /// The node in full.
     fn view(&self, scope: ViewScope) -> NodeView;
     /// Counters since the start of this life, by name; refusals as `refused_<why>`.
@@ -326,6 +328,10 @@ impl<P: Protocol> Replica for Node<P> {
 
     fn glance(&self) -> Glance {
         self.state.glance()
+    }
+
+    fn glance_of(&self, instance: InstanceId) -> Option<Glance> {
+        self.state.glance_of(instance)
     }
 
     fn view(&self, scope: ViewScope) -> NodeView {

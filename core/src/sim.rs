@@ -364,9 +364,15 @@ impl Sim {
             return self.play();
         }
         self.apply_due();
+        let before = self.now;
         loop {
-            self.next_at()?;
-            let entry = self.queue.pop()?;
+            // What is left may be nobody's concern any more: a run that is over stands where its last step was, so that
+            // what is done to it by hand then happens at that time again.
+            let due = self.next_at().and_then(|_| self.queue.pop());
+            let Some(entry) = due else {
+                self.now = before;
+                return None;
+            };
             debug_assert!(entry.at >= self.now, "time never goes back");
             self.now = entry.at;
             let step = self.steps;

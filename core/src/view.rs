@@ -50,6 +50,11 @@ impl Spec {
         self.instances.iter().any(|kind| kind.parent.is_some())
     }
 
+    /// Whether nodes ask samples of the others: then something counts polls.
+    pub fn is_sampled(&self) -> bool {
+        self.meters.iter().any(|meter| meter.unit == "polls")
+    }
+
     /// Whether a node may go from one phase to another.
     pub fn is_legal(&self, from: u8, to: u8) -> bool {
         self.transitions.contains(&(from, to))

@@ -8,6 +8,7 @@ use crate::terminal::{Ink, Screen};
 use crate::{cluster, init, node, serve, status, submit};
 
 mod bench;
+mod bound;
 mod check;
 pub(crate) mod choose;
 mod completions;
@@ -76,10 +77,12 @@ enum Command {
     Cluster(cluster::ClusterArgs),
     /// Ask a running cluster to decide something, and wait for it
     Submit(submit::SubmitArgs),
-    /// Print balances, accounts, leaders or figures of a running cluster whose protocol has items
+    /// Print balances, blocks, pools, leaders or figures of a running cluster whose protocol has items or coins
     Print(print::PrintArgs),
     /// Ask a running cluster, or a simulated one, for a drawn workload, and report throughput and latency
     Bench(bench::BenchArgs),
+    /// Bound how likely it is that nodes that poll samples decide differently, with what that assumes
+    Bound(bound::BoundArgs),
     /// Plan in which clusters items should live, so that fewer transfers cross them, and move them
     Reshard(reshard::ReshardArgs),
     /// Cut or slow the network of a running cluster
@@ -131,6 +134,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Submit(args) => submit::run(&args),
         Command::Print(args) => print::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Bound(args) => bound::run(&args),
         Command::Reshard(args) => reshard::run(&args),
         Command::Fault(args) => fault::run(&args),
         Command::Chaos(args) => cluster::chaos::run(&args),
@@ -213,7 +217,7 @@ mod tests {
         let cases: [(&[&str], &str); 4] = [
             (
                 &["sim", "--protocol", "two"],
-                "error: invalid value 'two' for '--protocol <P>': expected one of two-phase, sharded-2pc",
+                "error: invalid value 'two' for '--protocol <P>': expected one of two-phase, sharded-2pc, snowball",
             ),
             (
                 &["statsu"],

@@ -273,8 +273,35 @@ pub(crate) fn sample(protocol: ProtocolKind) -> Sample {
             nodes_min: 1,
             few: "",
         },
+        ProtocolKind::Snowball => Sample {
+            request: "from = \"alice\"\nto = \"bob\"\namount = 25\n",
+            soak: Soak {
+                config: "",
+                environment: "",
+            },
+            instance: None,
+            end: "in block",
+            submit: "--from alice --to bob --amount 25",
+            sections: SNOWBALL,
+            nodes_min: 1,
+            few: "",
+        },
     }
 }
+
+const SNOWBALL: &str = "\
+[snowball]
+sample_size = 20                    # all others where there are fewer; the alphas shrink with it
+alpha_preference = 15               # votes of a poll that strengthen a choice
+alpha_confidence = 15               # votes of a poll that count towards finality
+finality_confidence = 20            # successful polls in a row
+vote_timeout_ms = 500               # longer once votes came later
+inter_round_delay_ms = 100
+max_rounds = 10                     # of the document's rules; hardened ones have no last round
+block_interval_ms = 1000
+sync_ms = 5000
+weights = []                        # [node, weight] where it is not 1
+";
 
 const SHARDED_2PC: &str = "\
 # Each group of members is a cluster; a member without a group is in group 0.
@@ -370,7 +397,9 @@ mod tests {
     #[test]
     fn what_init_writes_is_read_back_and_means_the_defaults() {
         for kind in ProtocolKind::ALL.iter().copied() {
-            parse(&text(kind, "test", &members(1))).unwrap();
+            // Nobody polls itself.
+            let least = if kind.spec().is_sampled() { 2 } else { 1 };
+            parse(&text(kind, "test", &members(least))).unwrap();
             let file = parse(&text(kind, "test", &members(3))).unwrap();
             assert_eq!(
                 file.genesis.config,

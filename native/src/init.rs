@@ -158,6 +158,12 @@ fn groups(
     nodes: u16,
     clusters: Option<u16>,
 ) -> Result<Vec<GroupId>, Failure> {
+    if nodes < 2 && protocol.spec().is_sampled() {
+        return Err(Failure::Input(format!(
+            "--nodes {nodes}: expected at least 2 of {}, since nobody polls itself",
+            protocol.name()
+        )));
+    }
     let Some(told) = clusters else {
         return Ok(protocol.groups(nodes));
     };

@@ -34,6 +34,7 @@ mod metrics;
 mod net;
 mod node;
 mod panics;
+mod purse;
 mod recording;
 mod router;
 mod serve;

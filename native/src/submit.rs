@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! submit/words.rs         options and lines, in each protocol's own words
+//! submit/payment.rs       a payment with coins: what it spends, and what that holds
 //! submit/batch.rs         a file of requests, each asked of every node
 //! submit/clustered.rs     where items live in clusters: each asked of the leader that it concerns
 //! submit/performance.rs   throughput and latency
@@ -24,11 +25,13 @@ use crate::control::{Submit, Submitted};
 use crate::failure::{Failure, Outcome};
 use crate::init::DIR_DEFAULT;
 use crate::node::runtime;
+use crate::purse::{Purse, has_coins};
 use crate::router::Router;
 use crate::terminal::{Ink, Screen, print_json};
 
 pub(crate) mod batch;
 pub(crate) mod clustered;
+mod payment;
 pub(crate) mod performance;
 pub(crate) mod words;
 
@@ -36,7 +39,7 @@ pub(crate) mod words;
 #[derive(Debug, Args)]
 #[command(
     override_usage = "phaselab submit [OPTIONS] --event <NAME> --amount <N>\n       \
-                      phaselab submit [OPTIONS] --from <ITEM> --to <ITEM> --amount <N>\n       \
+                      phaselab submit [OPTIONS] --from <WHO> --to <WHO> --amount <N>\n       \
                       phaselab submit [OPTIONS] --read <ITEM>\n       \
                       phaselab submit [OPTIONS] --move <ITEM> --to-cluster <K>\n       \
                       phaselab submit [OPTIONS] --request <TOML>\n       \
@@ -48,15 +51,25 @@ pub(crate) struct SubmitArgs {
     /// The event's name
     #[arg(long, value_name = "NAME", requires = "amount")]
     event: Option<String>,
-    /// The item that pays, of a protocol with items
-    #[arg(long, value_name = "ITEM", requires_all = ["to", "amount"])]
-    from: Option<u32>,
-    /// The item that is paid
-    #[arg(long, value_name = "ITEM", requires = "from")]
-    to: Option<u32>,
+    /// Who pays: an item such as 1001, or a wallet such as alice, as the protocol has it
+    #[arg(long, value_name = "WHO", requires_all = ["to", "amount"])]
+    from: Option<String>,
+    /// Who is paid
+    #[arg(long, value_name = "WHO", requires = "from")]
+    to: Option<String>,
     /// How much to pay
     #[arg(long, value_name = "N", requires = "payment")]
     amount: Option<u64>,
+    /// What whoever builds the block gets besides, of a protocol with coins
+    #[arg(long, value_name = "N", requires = "from")]
+    fee: Option<u64>,
+    /// Tells a payment with coins from others that are otherwise alike
+    #[arg(long, value_name = "TEXT", requires = "from")]
+    memo: Option<String>,
+    /// Spend these: coins of genesis such as alice:0, or outputs as a transaction's 64 digits, a colon and an index; the
+    /// payer's first coin of genesis unless told
+    #[arg(long, value_name = "OUTPUT", requires = "from", value_delimiter = ',')]
+    spend: Vec<String>,
     /// Read what an item holds
     #[arg(long, value_name = "ITEM")]
     read: Option<u32>,
@@ -106,6 +119,20 @@ struct Summary {
     first_ms: u64,
     last_ms: u64,
     text: String,
+    /// Whether coins are paid: then what is abandoned was rejected.
+    #[serde(skip)]
+    is_payment: bool,
+}
+
+impl Summary {
+    /// The same in the words of payments.
+    fn of_payment(mut self) -> Summary {
+        self.is_payment = true;
+        if self.outcome == "abandoned" {
+            self.outcome = "rejected".to_owned();
+        }
+        self
+    }
 }
 
 /// One node's answer, and when it came.
@@ -120,13 +147,19 @@ const OTHERS_WAIT: Duration = Duration::from_secs(2);
 pub(crate) fn run(args: &SubmitArgs) -> Outcome {
     let folder = in_folder(&args.dir)?;
     let clients = clients(&folder, args)?;
-    let router = match words::protocol(&folder) {
+    let protocol = words::protocol(&folder);
+    let router = match protocol {
         Some(protocol) => {
             words::check(args, protocol)?;
             Router::of_folder(&folder)?
         }
         None => None,
     };
+    let purse = match protocol.is_some_and(has_coins) {
+        true => Purse::of_folder(&folder)?,
+        false => None,
+    };
+    let request = |clients: &[NodeClient]| words::request_text(args, purse.as_ref(), clients);
     if let (Some(router), Some(node)) = (&router, args.node) {
         return Err(Failure::Input(format!(
             "--node {node}: {} asks the leader of the item's cluster, whoever that is; expected no --node",
@@ -135,9 +168,12 @@ pub(crate) fn run(args: &SubmitArgs) -> Outcome {
     }
     match (router, &args.file) {
         (Some(router), Some(file)) => clustered::run_file(file, router, args),
-        (Some(router), None) => clustered::run(&router, &words::request_text(args), args),
+        (Some(router), None) => clustered::run(&router, &request(&clients)?, args),
         (None, Some(file)) => batch::run(file, &folder, &clients, args),
-        (None, None) => run_everywhere(&folder, clients, args),
+        (None, None) => {
+            let request = request(&clients)?;
+            run_everywhere(&folder, clients, request, purse.is_some(), args)
+        }
     }
 }
 
@@ -145,11 +181,16 @@ pub(crate) fn run(args: &SubmitArgs) -> Outcome {
 fn run_everywhere(
     folder: &BTreeMap<NodeId, PathBuf>,
     clients: Vec<NodeClient>,
+    request: String,
+    is_payment: bool,
     args: &SubmitArgs,
 ) -> Outcome {
-    let request = words::request_text(args);
     check_locally(folder, &request)?;
     let summary = runtime()?.block_on(ask(clients, request, args))?;
+    let summary = match is_payment {
+        true => summary.of_payment(),
+        false => summary,
+    };
     if args.json {
         print_json(&summary);
     } else if summary.outcome != "refused" {
@@ -312,6 +353,7 @@ fn sum_up(answers: Vec<Answered>, asked: usize, args: &SubmitArgs) -> Result<Sum
         first_ms: millis(first),
         last_ms: millis(last),
         text: answer.text,
+        is_payment: false,
     })
 }
 
@@ -329,13 +371,25 @@ fn show(summary: &Summary, args: &SubmitArgs) {
                 .label
                 .as_deref()
                 .map_or_else(String::new, |label| format!("{label} "));
-            let proof = format!("certificate: {} locks", summary.certificate);
+            let proof = match summary.is_payment {
+                true => format!("{} successful polls in a row", summary.certificate),
+                false => format!("certificate: {} locks", summary.certificate),
+            };
             let text = format!(
                 "{} = {label}{}   {count}   {proof}",
                 summary.instance,
                 value.short()
             );
             screen.entry("decided  ", Some(Ink::Good), &text);
+        }
+        ("rejected", _) => {
+            let text = format!("{}: {}   {count}", summary.instance, summary.text);
+            screen.entry("rejected ", Some(Ink::Warn), &text);
+            screen.entry(
+                "         ",
+                Some(Ink::Dim),
+                "an output is spent once: --spend takes another; `phaselab print db` lists what is unspent",
+            );
         }
         ("abandoned", _) => screen.entry(
             "abandoned  ",

@@ -10,11 +10,12 @@ import { root } from './workspace.mjs';
 
 const port = 4797;
 
-/** Serves web/dist while `body(address, browser, binary)` runs; both end with it. `binary` is the one that serves. */
+/**
+ * Serves web/dist while `body(address, browser, binary)` runs; both end with it. `binary` is the one that serves: what
+ * PHASELAB names, else the one of a release.
+ */
 export async function withPage(body) {
-  const env = nativeEnvironment();
-  run('cargo', ['build', '--release', '--package', 'phaselab'], { env });
-  const binary = join(targetDirectory(env), 'release', 'phaselab');
+  const binary = process.env.PHASELAB ?? built();
   const server = spawn(binary, ['serve', '--port', String(port), '--dir', 'web/dist'], { cwd: root, stdio: 'ignore' });
   const args = ['--disable-gpu', ...(process.getuid?.() === 0 ? ['--no-sandbox'] : [])];
   const browser = await chromium.launch({ executablePath: ensureChromium(), args });
@@ -26,6 +27,12 @@ export async function withPage(body) {
     await browser.close();
     server.kill();
   }
+}
+
+function built() {
+  const env = nativeEnvironment();
+  run('cargo', ['build', '--release', '--package', 'phaselab'], { env });
+  return join(targetDirectory(env), 'release', 'phaselab');
 }
 
 async function reachable(address) {

@@ -3,7 +3,7 @@
 use divan::{AllocProfiler, black_box};
 use phaselab_core::crypto::Crypto;
 use phaselab_core::sim::Sim;
-use phaselab_tests::workload::{greetings, payments, unwatched};
+use phaselab_tests::workload::{greetings, payments, polled, unwatched};
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
@@ -50,6 +50,14 @@ fn a_thousand_signers() -> Sim {
 fn five_signers_after_a_hundred_payments() -> Sim {
     let scenario = payments(5, Crypto::Simulated, 10_000);
     let mut sim = unwatched(Sim::new(&scenario).expect("a possible scenario"));
+    sim.run();
+    black_box(sim)
+}
+
+/// A thousand nodes that polled each other about a payment and a block: what each remembers of whom it heard.
+#[divan::bench(sample_count = 1)]
+fn a_thousand_nodes_that_polled_about_a_payment() -> Sim {
+    let mut sim = unwatched(Sim::new(&polled(NODES)).expect("a possible scenario"));
     sim.run();
     black_box(sim)
 }

@@ -8,6 +8,12 @@ import { atRest, drawn, openRun, reveal, step } from './support.mjs';
 const sharded = ['reference-transfer', 'abort-flow', 'leaders-killed'].map((name) => `sharded-2pc/${name}`);
 const scenarios = phaselab('scenarios').map(({ name }) => name).filter((name) => !name.startsWith('sharded-2pc/') || sharded.includes(name));
 
+/** Whose lanes show one of several instances. */
+const hasSeveral = (name) => sharded.includes(name) || name.startsWith('snowball/');
+
+/** Of more nodes than this, snowball has a grid, and no lanes: snowball.spec.mjs looks at it. */
+const lanesMax = 11;
+
 /** Slots of logs are instances too, and are not listed: nobody asked for them. */
 const isListed = ({ instance }) => !/^C\d+:\d+$/.test(instance);
 
@@ -56,10 +62,11 @@ for (const name of scenarios) {
       await atRest(page);
       await expect(page.getByTestId('trace-hash')).toHaveText(expected.trace_hash);
       const first = await page.locator('.topic').allTextContents();
-      for (const { id, alive, instances: all } of expected.nodes) {
+      const isGrid = name.startsWith('snowball/') && expected.nodes.length > lanesMax;
+      for (const { id, alive, instances: all } of isGrid ? [] : expected.nodes) {
         const lane = page.getByTestId(`lane-${id}`);
         // Where several are listed, the lanes show the first.
-        const instances = all.filter(isListed).filter(({ instance }) => !sharded.includes(name) || first.length === 0 || instance === first[0]);
+        const instances = all.filter(isListed).filter(({ instance }) => !hasSeveral(name) || first.length === 0 || instance === first[0]);
         if (instances.length > 0) await expect(lane).toHaveAttribute('data-phase', instances[0].phase);
         await expect(lane).toHaveAttribute('data-standing', alive ? /^standing-(up|byzantine)$/ : 'standing-crashed');
       }
@@ -68,7 +75,7 @@ for (const name of scenarios) {
       await expect(decided).toHaveCount(decisions.length);
       for (const [place, { instance, label, nodes }] of decisions.entries()) {
         await expect(decided.nth(place)).toContainText(`${instance} = ${label}`);
-        await expect(decided.nth(place)).toContainText(`at nodes ${nodes.join(' ')}`);
+        if (nodes.length <= 16) await expect(decided.nth(place)).toContainText(`at nodes ${nodes.join(' ')}`);
       }
       for (const { name: verdict, holds } of expected.invariants) {
         await expect(page.getByTestId(`verdict-${verdict.replaceAll(' ', '-')}`)).toHaveAttribute('data-holds', String(holds));

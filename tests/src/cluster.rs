@@ -365,8 +365,14 @@ impl From<Sim> for Cluster {
 
 /// The events of a run as sentences, one per line, each with its time.
 pub fn story(sim: &Sim) -> String {
+    story_of(sim, |_| true)
+}
+
+/// The same of some kinds of events.
+pub fn story_of(sim: &Sim, is_told: impl Fn(EventKind) -> bool) -> String {
     let mut story = String::new();
-    for entry in sim.log().iter() {
+    let told = |entry: &Logged| is_told(entry.event.kind);
+    for entry in sim.log().iter().filter(told) {
         let letter = entry
             .event
             .instance

@@ -22,6 +22,7 @@ use phaselab_core::votes::{Ballot, Evidence, Vote, VoteKind};
 use crate::sketch;
 
 pub mod sharded;
+pub mod snowball;
 
 /// How many signers there are.
 pub const SIGNERS: u16 = 3;

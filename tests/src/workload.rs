@@ -4,6 +4,7 @@ use phaselab_core::codec::encode;
 use phaselab_core::crypto::Crypto;
 use phaselab_core::event::Level;
 use phaselab_core::protocol::ProtocolKind;
+use phaselab_core::protocol::snowball::Payment;
 use phaselab_core::protocol::two_phase::ChainSetting;
 use phaselab_core::scenario::{Act, Scenario};
 use phaselab_core::sim::Sim;
@@ -46,6 +47,21 @@ pub fn payments(nodes: u16, crypto: Crypto, virtual_ms: u64) -> Scenario {
         let request = request(&format!("withdraw-{number}"), 25);
         scenario.at_ms(number * PAY_EVERY_MS, Act::Submit { to, request });
     }
+    scenario
+}
+
+/// When the payment of [`polled`] is asked for.
+pub const POLLED_AT_MS: u64 = 100;
+
+/// One payment, given to one of many nodes that poll each other, until it stands in a block.
+pub fn polled(nodes: u16) -> Scenario {
+    let mut scenario = Scenario::new(ProtocolKind::Snowball, nodes);
+    scenario.crypto = Crypto::Simulated;
+    scenario.until = Time::from_ms(10_000);
+    let request = Payment::new("alice", "bob", 25).sign();
+    let request = encode(&request.expect("a payment that alice can afford"));
+    let to = vec![NodeId(1)];
+    scenario.at_ms(POLLED_AT_MS, Act::Submit { to, request });
     scenario
 }
 

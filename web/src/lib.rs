@@ -17,6 +17,8 @@
 pub mod announcer;
 pub mod axis;
 pub mod builtin;
+#[cfg(feature = "snowball")]
+pub mod crowd;
 pub mod few;
 pub mod history;
 pub mod keymap;

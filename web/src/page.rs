@@ -11,6 +11,8 @@ mod aids;
 mod app;
 mod canvas;
 mod check;
+#[cfg(feature = "snowball")]
+mod crowd;
 mod events;
 mod icons;
 mod inspector;

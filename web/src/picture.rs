@@ -2,17 +2,22 @@
 //! trait, and a line in [`PICTURES`]; a protocol without them is drawn from what every protocol says of itself.
 
 use phaselab_core::protocol::ProtocolKind;
+use phaselab_core::types::Hash32;
 use phaselab_core::view::Spec;
 #[cfg(target_arch = "wasm32")]
 use yew::Html;
 
-use crate::scene::{BoxSizes, Scene};
+#[cfg(feature = "snowball")]
+use crate::crowd::Polls;
+use crate::scene::{BoxSizes, InstancePicture, Scene};
 #[cfg(target_arch = "wasm32")]
 use crate::scene::{GroupBox, NodeScene};
 
 pub mod cards;
 #[cfg(feature = "sharded-2pc")]
 pub mod sharded_2pc;
+#[cfg(feature = "snowball")]
+pub mod snowball;
 pub mod two_phase;
 
 /// The protocols that have a picture of their own, by the names of their specs.
@@ -20,6 +25,8 @@ const PICTURES: &[(&str, &dyn Picture)] = &[
     ("two-phase", &two_phase::TwoPhasePicture),
     #[cfg(feature = "sharded-2pc")]
     ("sharded-2pc", &sharded_2pc::ShardedPicture),
+    #[cfg(feature = "snowball")]
+    ("snowball", &snowball::SnowballPicture),
 ];
 
 /// How a phase feels, for its colour and pattern; its word says the rest.
@@ -84,6 +91,17 @@ pub trait Picture: Sync {
     /// How many nodes a live room has, unless the address says otherwise.
     fn room_nodes(&self) -> u16 {
         3
+    }
+
+    /// How nodes poll one another, by the number of nodes and what the run begins with; `None` where they do not.
+    #[cfg(feature = "snowball")]
+    fn polls(&self, _config: &[u8], _nodes: u16, _is_hardened: bool) -> Option<Polls> {
+        None
+    }
+
+    /// What a node stands for that has not decided, locked or proposed.
+    fn preference(&self, _instance: &InstancePicture) -> Option<Hash32> {
+        None
     }
 
     /// Whom a reply points to instead of answering.
@@ -156,6 +174,8 @@ pub struct Form {
     pub ways: &'static [&'static str],
     /// Whether the first field is a name that each request has for itself, and counts up.
     pub counts: bool,
+    /// What stands there at first where somebody asks by hand in a run; the same as elsewhere if absent.
+    pub by_hand: Option<&'static str>,
 }
 
 /// A field of a form.

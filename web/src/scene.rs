@@ -1,5 +1,8 @@
 //! What is drawn: nodes, their history and messages in flight, whether the run is simulated or live.
 
+#[cfg(feature = "snowball")]
+use std::rc::Rc;
+
 use phaselab_core::types::{Hash32, InstanceId};
 use phaselab_core::view::{Shape, Spec};
 pub use phaselab_core::watch::{
@@ -8,6 +11,8 @@ pub use phaselab_core::watch::{
 };
 
 use crate::axis::Axis;
+#[cfg(feature = "snowball")]
+use crate::crowd::Crowd;
 use crate::history::{Mark, Span};
 use crate::picture;
 
@@ -211,6 +216,9 @@ pub struct Scene {
     pub labels: Vec<(Hash32, Label)>,
     /// The selected node.
     pub selected: Option<u16>,
+    /// Every node as a cell, where nodes poll one another.
+    #[cfg(feature = "snowball")]
+    pub crowd: Option<Rc<Crowd>>,
 }
 
 impl Scene {
@@ -220,6 +228,24 @@ impl Scene {
             .iter()
             .find(|(known, _)| *known == value)
             .map(|(_, label)| label)
+    }
+
+    /// Whether the nodes are too many for lanes, and are drawn as a grid.
+    pub fn is_grid(&self) -> bool {
+        #[cfg(feature = "snowball")]
+        let is_grid = self.crowd.as_ref().is_some_and(|crowd| crowd.is_grid());
+        #[cfg(not(feature = "snowball"))]
+        let is_grid = false;
+        is_grid
+    }
+
+    /// Whether nodes poll one another: then nobody locks or signs.
+    pub fn polls(&self) -> bool {
+        #[cfg(feature = "snowball")]
+        let polls = self.crowd.is_some();
+        #[cfg(not(feature = "snowball"))]
+        let polls = false;
+        polls
     }
 
     /// A node.
@@ -337,6 +363,7 @@ impl Scene {
             .value
             .or(instance.locked.map(|(_, value)| value))
             .or_else(proposed)
+            .or_else(|| picture::of(self.spec).preference(instance))
     }
 }
 

@@ -6,17 +6,21 @@
 use phaselab_core::event::EventKind;
 use phaselab_core::scenario::{Intervention, Scenario};
 use phaselab_core::sim::Sim;
-use phaselab_core::sim::timeline::Timeline;
+use phaselab_core::sim::timeline::{NODES_MANY, Timeline};
 use phaselab_core::trace::Trace;
 use phaselab_core::types::{Hash32, InstanceId, NodeId, Time};
 use phaselab_core::view::Shape;
 use phaselab_core::why::{Why, why};
 
+#[cfg(feature = "snowball")]
+use crate::crowd::{Polls, shares::Shares};
 use crate::history::History;
 
 pub mod branches;
 pub mod breakpoints;
 pub mod compare;
+#[cfg(feature = "snowball")]
+mod crowd;
 pub mod deed;
 #[cfg(test)]
 mod fault_tests;
@@ -83,6 +87,12 @@ pub struct Session {
     scout: Scout,
     story: Story,
     history: History,
+    /// How nodes poll one another, where they do.
+    #[cfg(feature = "snowball")]
+    polls: Option<Polls>,
+    /// Who preferred what over time.
+    #[cfg(feature = "snowball")]
+    shares: Shares,
     /// The time that is drawn: at least that of the last step, and before the next.
     cursor_ms: f64,
     is_playing: bool,
@@ -115,11 +125,17 @@ impl Session {
     pub fn of(run: Sim, ahead: Sim) -> Session {
         let story = Story::new(&run.scenario().view);
         let history = History::of(run.spec());
+        #[cfg(feature = "snowball")]
+        let polls = crowd::polls(run.scenario());
         Session {
             timeline: Timeline::of(run),
             scout: Scout::new(ahead),
             story,
             history,
+            #[cfg(feature = "snowball")]
+            polls,
+            #[cfg(feature = "snowball")]
+            shares: Shares::default(),
             cursor_ms: 0.0,
             is_playing: false,
             goal: None,
@@ -429,6 +445,10 @@ impl Session {
 
     /// Just before the next thing worth telling, if it is long until then and no message that matters is on its way.
     fn skip_target(&self, per_second: f64) -> Option<f64> {
+        if self.scenario().nodes > NODES_MANY {
+            // Between two decisions of many nodes there are polls to be seen, and thousands of messages to look through.
+            return None;
+        }
         let next = self.scout.next_moment_ms(self.cursor_ms)?;
         let is_far = next - self.cursor_ms > per_second * SKIP_S;
         (is_far && self.is_quiet()).then_some(next - per_second * SKIP_REST_S)
@@ -503,6 +523,11 @@ impl Session {
         let sim = self.timeline.sim();
         for (offset, entry) in sim.log().iter_from(place).enumerate() {
             self.history.note(entry.at.0, entry.node.0, &entry.event);
+            #[cfg(feature = "snowball")]
+            if self.polls.is_some() {
+                let (place, node) = (place + offset, entry.node.0);
+                self.shares.note(place, entry.at.0, node, &entry.event);
+            }
             told.is_caption |= self.story.note(place + offset, &entry, sim.spec());
             told.is_phase |= is_phase_change(entry.event.kind);
             told.is_stop |= self.is_playing && self.breakpoints.note(&entry, sim.spec());
@@ -514,6 +539,8 @@ impl Session {
     fn arrive(&mut self) {
         let events = self.sim().log().len();
         self.history.cut(events);
+        #[cfg(feature = "snowball")]
+        self.shares.cut(events);
         self.story.cut(events);
         self.note_from(self.history.events());
         self.story.skip_hold();

@@ -81,6 +81,8 @@ pub struct Cluster<P: Protocol> {
     requests: Vec<Asking<P>>,
     liars: Set<NodeId>,
     promise: Option<&'static str>,
+    /// What is no invariant.
+    probable: &'static [&'static str],
     /// Whether quiet steps are left for later; always, but where a test compares.
     defers: bool,
     bounds: Bounds,
@@ -190,6 +192,7 @@ impl<P: Simulated> Cluster<P> {
             requests,
             liars,
             promise: None,
+            probable: P::PROBABLE,
             defers: true,
             bounds,
             properties: Vec::new(),
@@ -292,8 +295,10 @@ impl<P: Protocol> Cluster<P> {
             }
         }
         let verdicts = oracle.verdicts().into_iter();
-        let mut asked =
-            verdicts.filter(|verdict| self.promise.is_none_or(|promise| promise == verdict.name));
+        let mut asked = verdicts.filter(|verdict| match self.promise {
+            Some(promise) => promise == verdict.name,
+            None => !self.probable.contains(&verdict.name),
+        });
         let broken = asked.find(|verdict| !verdict.holds);
         Judged {
             broken: broken.map(|verdict| verdict.name),

@@ -216,6 +216,7 @@ fn body(scenario: &Scenario, act: &Act) -> Option<String> {
                 Behaviour::Amnesia => "amnesia",
                 Behaviour::Forge => "forge",
                 Behaviour::Rush => "rush",
+                Behaviour::Oppose => "oppose",
             };
             format!("node = {}\nbehaviour = \"{behaviour}\"\n", node.0)
         }

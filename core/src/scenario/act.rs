@@ -254,11 +254,13 @@ pub enum Behaviour {
     Forge,
     /// Says that it is in a round which no honest node reaches.
     Rush,
+    /// Sends everybody the other version.
+    Oppose,
 }
 
 impl Behaviour {
     /// Every behaviour.
-    pub const ALL: [Behaviour; 7] = [
+    pub const ALL: [Behaviour; 8] = [
         Behaviour::Equivocate,
         Behaviour::Mute,
         Behaviour::Delay,
@@ -266,6 +268,7 @@ impl Behaviour {
         Behaviour::Amnesia,
         Behaviour::Forge,
         Behaviour::Rush,
+        Behaviour::Oppose,
     ];
 }
 

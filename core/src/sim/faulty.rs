@@ -81,11 +81,8 @@ impl Lies {
                     ..Version::honest(outgoing)
                 }]
             }
-            Some(Behaviour::Rush) => {
-                let packet = replica.lie(&outgoing.packet, Lie::Round);
-                let packet = packet.unwrap_or_else(|| outgoing.packet.clone());
-                alloc::vec![Version::honest(Outgoing { packet, ..outgoing })]
-            }
+            Some(Behaviour::Rush) => told_otherwise(outgoing, replica, Lie::Round),
+            Some(Behaviour::Oppose) => told_otherwise(outgoing, replica, Lie::Value),
             Some(Behaviour::Equivocate) => match replica.lie(&outgoing.packet, Lie::Value) {
                 None => alloc::vec![Version::honest(outgoing)],
                 Some(other) => {
@@ -123,6 +120,13 @@ impl Lies {
             }
         }
     }
+}
+
+/// The lie to everybody; the honest message where there is none to tell.
+fn told_otherwise(outgoing: Outgoing, replica: &mut dyn Replica, lie: Lie) -> Vec<Version> {
+    let packet = replica.lie(&outgoing.packet, lie);
+    let packet = packet.unwrap_or_else(|| outgoing.packet.clone());
+    alloc::vec![Version::honest(Outgoing { packet, ..outgoing })]
 }
 
 /// The same packet under the next member's name. Nobody's key signed it.

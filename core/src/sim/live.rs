@@ -126,6 +126,16 @@ impl Sim {
             Input::Tick => (b't', &[]),
         };
         self.hash_step(kind, node, what);
+        if let Input::Request {
+            client,
+            number,
+            request,
+        } = input
+        {
+            // What only clients say, as the transactions that they give to every node, the oracle hears here.
+            self.oracle
+                .on_request(self.now, node, *client, *number, request);
+        }
         let due = self
             .slot(node)
             .replica

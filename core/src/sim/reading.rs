@@ -146,6 +146,15 @@ impl Sim {
             .map_or(slot.last_glance, |replica| replica.glance())
     }
 
+    /// The same of one instance; `None` where the node has not heard of it.
+    pub fn glance_of(&self, node: NodeId, instance: InstanceId) -> Option<Glance> {
+        let slot = self.slot(node);
+        match &slot.replica {
+            Some(replica) => replica.glance_of(instance),
+            None => Some(slot.last_glance).filter(|glance| glance.instance == Some(instance)),
+        }
+    }
+
     /// A node in full; as last seen if it is down.
     pub fn view(&self, node: NodeId, scope: ViewScope) -> NodeView {
         let slot = self.slot(node);

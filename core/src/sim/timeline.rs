@@ -16,6 +16,13 @@ pub const CHECKPOINTS_MAX: usize = 64;
 /// Steps between the first checkpoints; the spacing doubles when there are too many.
 const FIRST_SPACING: u64 = 64;
 
+/// Of more nodes than this, messages are not told and checkpoints are fewer: a checkpoint holds every node, and there are
+/// millions of messages.
+pub const NODES_MANY: u16 = 64;
+
+/// The least number of checkpoints that are kept.
+const CHECKPOINTS_MIN: usize = 4;
+
 /// A run with a cursor that moves both ways.
 ///
 /// Doing something to the run at the cursor forgets what lay ahead: the run goes on from there.
@@ -24,6 +31,8 @@ pub struct Timeline {
     /// Runs at multiples of `spacing`, oldest first; without their logs, which are prefixes of the live one.
     checkpoints: Vec<(u64, Mark, Sim)>,
     spacing: u64,
+    /// The most of them.
+    kept: usize,
 }
 
 impl Timeline {
@@ -35,13 +44,21 @@ impl Timeline {
         Sim::new(scenario).map(Timeline::of)
     }
 
-    /// The same of any run that is before its first step.
+    /// The same of any run that is before its first step. Of more than [`NODES_MANY`] nodes, observers hear everything but
+    /// messages.
     pub fn of(mut sim: Sim) -> Timeline {
-        sim.set_level(Level::Full);
+        let nodes = sim.scenario().nodes;
+        let times = u64::from(nodes / NODES_MANY).max(1);
+        sim.set_level(match nodes > NODES_MANY {
+            true => Level::Protocol,
+            false => Level::Full,
+        });
         let mut timeline = Timeline {
             live: sim,
             checkpoints: Vec::new(),
-            spacing: FIRST_SPACING,
+            // What they hold, and how much happens between two, grow with the nodes.
+            spacing: FIRST_SPACING * times * times,
+            kept: (CHECKPOINTS_MAX / times as usize).max(CHECKPOINTS_MIN),
         };
         timeline.checkpoint();
         timeline
@@ -159,7 +176,7 @@ impl Timeline {
         if self.checkpoints.last().is_some_and(|(at, ..)| *at >= steps) {
             return;
         }
-        if self.checkpoints.len() == CHECKPOINTS_MAX {
+        if self.checkpoints.len() == self.kept {
             self.spacing *= 2;
             let spacing = self.spacing;
             self.checkpoints

@@ -1,4 +1,8 @@
 //! `phaselab bench`: a workload drawn from a seed, asked of a running cluster or of a simulated one. (S4-54)
+//!
+//! ```text
+//! bench/coins.rs   the same where clients pay with coins
+//! ```
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,37 +23,41 @@ use serde::Serialize;
 use super::choose::protocol;
 use super::print::router;
 use super::reshard::learn_homes;
+use crate::config::{NodeConfig, in_folder};
 use crate::failure::{Failure, Outcome, io_words};
 use crate::init::DIR_DEFAULT;
 use crate::node::{NOT_LEADER, runtime};
+use crate::purse::has_coins;
 use crate::router::Told;
 use crate::submit::clustered::ask_all;
 use crate::submit::performance::Performance;
 use crate::submit::span;
 use crate::terminal::{Screen, print_json};
 
+mod coins;
+
 /// Options of `bench`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// Which protocol: one with items
-    #[arg(long, value_name = "P", value_parser = protocol, default_value = "sharded-2pc")]
-    protocol: ProtocolKind,
+    /// Which protocol: one with items or coins; that of the folder's cluster unless told, sharded-2pc in a simulation
+    #[arg(long, value_name = "P", value_parser = protocol)]
+    protocol: Option<ProtocolKind>,
     /// How many requests, reads among them
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     transfers: u32,
-    /// How many percent of the requests only read
-    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=100))]
-    read_only: u16,
-    /// How many percent of the transfers go to another cluster
-    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u16).range(0..=100))]
-    cross_shard: u16,
-    /// How unevenly items are used: 0 all alike, 1 only the first of each cluster
-    #[arg(long, value_name = "0..1", default_value = "0", value_parser = permille)]
-    skew: Permille,
-    /// To how many items of other clusters each item sends; 0 for any
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    partners: u32,
-    /// How many clients ask at once, each for one request after another
+    /// Of items: how many percent of the requests only read; none unless told
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(0..=100))]
+    read_only: Option<u16>,
+    /// Of items: how many percent of the transfers go to another cluster; 50 unless told
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(0..=100))]
+    cross_shard: Option<u16>,
+    /// How unevenly items are used: 0 all alike, as unless told, 1 only the first of each cluster
+    #[arg(long, value_name = "0..1", value_parser = permille)]
+    skew: Option<Permille>,
+    /// To how many items of other clusters each item sends; 0, as unless told, for any
+    #[arg(long, value_name = "N")]
+    partners: Option<u32>,
+    /// How many clients ask at once, each for one request after another; with coins no more than there are unspent
     #[arg(long, value_name = "C", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=128))]
     concurrency: u16,
     /// Draw the requests from this seed
@@ -64,9 +72,9 @@ pub(crate) struct BenchArgs {
     /// Ask a simulated cluster, in virtual time
     #[arg(long, conflicts_with = "dir")]
     sim: bool,
-    /// How many nodes the simulated cluster has
-    #[arg(long, value_name = "N", requires = "sim", default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=64))]
-    nodes: u16,
+    /// How many nodes the simulated cluster has; 9 unless told, 5 with coins
+    #[arg(long, value_name = "N", requires = "sim", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    nodes: Option<u16>,
     /// Only write the requests to a file, one per line
     #[arg(long, value_name = "FILE", conflicts_with = "sim")]
     out: Option<PathBuf>,
@@ -111,34 +119,35 @@ struct Printed {
 /// When clients of a simulation begin, once each cluster has had time to find a leader; and how often each asks.
 const SIM_BEGIN_MS: u64 = 1_000;
 const SIM_EVERY_MS: u64 = 400;
+/// Of a simulated cluster with items.
+const NODES_DEFAULT: u16 = 9;
+const NODES_MAX: u16 = 64;
+const CROSS_SHARD_DEFAULT: u16 = 50;
 /// How long after the last request a simulation goes on.
 const SIM_REST_MS: u64 = 20_000;
 
 /// Draws the workload and asks for it.
 pub(crate) fn run(args: &BenchArgs) -> Outcome {
+    let protocol = protocol_of(args)?;
+    if has_coins(protocol) {
+        return coins::run(args, protocol);
+    }
     let mix = Mix {
         requests: args.transfers,
-        read_only_permille: 10 * args.read_only,
-        cross_shard_permille: 10 * args.cross_shard,
-        skew_permille: args.skew.0,
-        partners: args.partners,
+        read_only_permille: 10 * args.read_only.unwrap_or(0),
+        cross_shard_permille: 10 * args.cross_shard.unwrap_or(CROSS_SHARD_DEFAULT),
+        skew_permille: args.skew.map_or(0, |skew| skew.0),
+        partners: args.partners.unwrap_or(0),
         ..Mix::default()
     };
     let ((cross_shard, transfers), performance) = if args.sim {
-        let scenario = scenario(args)?;
+        let scenario = scenario(args, protocol)?;
         let shards = shards_of(&scenario)?;
         let wishes = mix.draw(&shards, args.seed);
         let counts = crossing(&wishes, |item| shards.home(item));
         (counts, simulate(scenario, &shards, &wishes, args)?)
     } else {
         let router = router(&args.dir)?;
-        if router.protocol() != args.protocol {
-            let there = router.protocol().name();
-            return Err(Failure::in_file(
-                &args.dir,
-                format!("is a cluster of {there}"),
-            ));
-        }
         let wishes = mix.draw(router.shards(), args.seed);
         if let Some(out) = &args.out {
             return std::fs::write(out, lines(&wishes))
@@ -210,8 +219,32 @@ fn lines(wishes: &[Wish]) -> String {
     text
 }
 
-fn scenario(args: &BenchArgs) -> Result<Scenario, Failure> {
-    let mut scenario = Scenario::new(args.protocol, args.nodes);
+/// The protocol that is asked: the folder's, which has to be the one that is told.
+fn protocol_of(args: &BenchArgs) -> Result<ProtocolKind, Failure> {
+    if args.sim {
+        return Ok(args.protocol.unwrap_or(ProtocolKind::Sharded2pc));
+    }
+    let folder = in_folder(&args.dir)?;
+    let first = folder.values().next().expect("a folder with a node");
+    let there = NodeConfig::load(first)?.genesis.protocol;
+    match args.protocol.is_none_or(|told| told == there) {
+        true => Ok(there),
+        false => Err(Failure::in_file(
+            &args.dir,
+            format!("is a cluster of {}", there.name()),
+        )),
+    }
+}
+
+fn scenario(args: &BenchArgs, protocol: ProtocolKind) -> Result<Scenario, Failure> {
+    let nodes = args.nodes.unwrap_or(NODES_DEFAULT);
+    if nodes > NODES_MAX {
+        return Err(Failure::Input(format!(
+            "--nodes {nodes}: {} is simulated with at most {NODES_MAX} here",
+            protocol.name()
+        )));
+    }
+    let mut scenario = Scenario::new(protocol, nodes);
     scenario.seed = args.seed;
     // Ten times as fast; what nodes do is the same.
     scenario.crypto = Crypto::Simulated;
@@ -224,7 +257,7 @@ fn shards_of(scenario: &Scenario) -> Result<Shards, Failure> {
     shards.ok_or_else(|| {
         let name = scenario.protocol.name();
         Failure::Input(format!(
-            "--protocol {name}: expected one with items: sharded-2pc"
+            "--protocol {name}: expected one with items or coins: sharded-2pc, snowball"
         ))
     })
 }

@@ -199,14 +199,14 @@ fn workload(protocol: ProtocolKind, nodes: u16) -> Result<Scenario, Failure> {
     if let Some(config) = sample.config_for(nodes) {
         scenario.config = protocol.parse_config("config", config)?;
     }
-    scenario.title = format!("One request to every node of {}", protocol.name());
-    scenario.at_ms(
-        100,
-        Act::Submit {
-            to: scenario.ids().collect(),
-            request,
-        },
-    );
+    // Who asks samples hears of what others know.
+    let is_sampled = protocol.spec().is_sampled();
+    let (whom, to) = match is_sampled {
+        true => ("one node", vec![NodeId(1)]),
+        false => ("every node", scenario.ids().collect()),
+    };
+    scenario.title = format!("One request to {whom} of {}", protocol.name());
+    scenario.at_ms(100, Act::Submit { to, request });
     let first = scenario.groups.first().copied();
     let others = scenario.groups.iter().any(|group| Some(*group) != first);
     let members = scenario.ids().zip(&scenario.groups);

@@ -59,6 +59,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "sweep --protocol two-phase --seeds 0..1000",
             ),
             (
+                "how often nodes disagree, beside the bound",
+                "sweep snowball/double-spend --seeds 0..1000",
+            ),
+            (
                 "one scenario with a hundred seeds, as JSON lines",
                 "sweep three-signers --seeds 0..100 --json",
             ),
@@ -132,6 +136,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "nine processes in three clusters",
                 "cluster --protocol sharded-2pc --nodes 9",
             ),
+            (
+                "five that pay with coins",
+                "cluster --protocol snowball --nodes 5",
+            ),
             ("a cluster that init prepared", "cluster --dir demo"),
             ("on the whole screen, with faults as keys", "cluster --tui"),
         ],
@@ -155,6 +163,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "a transfer between items, across clusters or not",
                 "submit --from 1001 --to 3001 --amount 5",
             ),
+            (
+                "a payment with a coin of genesis",
+                "submit --from alice --to bob --amount 25 --fee 1 --memo T1 --spend alice:0",
+            ),
             ("what an item holds", "submit --read 1001"),
             (
                 "an item, with what it holds, to another cluster",
@@ -169,7 +181,16 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "an item at each member of its cluster",
                 "print balance 1001",
             ),
-            ("every item that changed, at every node", "print db"),
+            (
+                "what alice's wallet holds, at each node",
+                "print balance alice",
+            ),
+            (
+                "every item that changed, or unspent output, at every node",
+                "print db",
+            ),
+            ("the blocks, and who has them", "print chain"),
+            ("what is pending, final and rejected", "print pools"),
             ("who leads, and since which ballot", "print view"),
             (
                 "what was done, and how fast it goes now",
@@ -197,8 +218,25 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "bench --read-only 80 --skew 0.9 --sim --nodes 9",
             ),
             (
+                "payments with coins, and their time to finality",
+                "bench --protocol snowball --transfers 200 --sim",
+            ),
+            (
                 "write it to a file, for submit and reshard",
                 "bench --transfers 500 --partners 1 --out transfers.csv",
+            ),
+        ],
+    ),
+    (
+        "bound",
+        &[
+            (
+                "a hundred nodes, ten of them faulty",
+                "bound --nodes 100 --byzantine 10",
+            ),
+            (
+                "few nodes with weak polls, beside the exact probability",
+                "bound --nodes 7 --sample-size 3 --alpha-confidence 3 --beta 2 --exact",
             ),
         ],
     ),
@@ -238,6 +276,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             (
                 "three clusters of three, and not a coin lost",
                 "chaos --protocol sharded-2pc --nodes 9",
+            ),
+            (
+                "payments with coins, some of them spent twice",
+                "chaos --protocol snowball --nodes 5",
             ),
         ],
     ),
@@ -390,8 +432,17 @@ mod tests {
 
     #[test]
     fn what_the_book_says_of_a_bank_is_understood() {
+        what_the_book_says_is_understood("A bank");
+    }
+
+    #[test]
+    fn what_the_book_says_of_coins_is_understood() {
+        what_the_book_says_is_understood("Coins");
+    }
+
+    fn what_the_book_says_is_understood(section: &str) {
         let book = include_str!("../../../docs/operating.md");
-        let section = book.split("\n## ").find(|part| part.starts_with("A bank"));
+        let section = book.split("\n## ").find(|part| part.starts_with(section));
         let lines = section.expect("a section").lines();
         let lines: Vec<&str> = lines
             .filter(|line| line.starts_with("phaselab "))

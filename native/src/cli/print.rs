@@ -1,4 +1,8 @@
-//! `phaselab print`: what a cluster whose protocol has items shows of itself. (S4-53)
+//! `phaselab print`: what a cluster whose protocol has items, or coins, shows of itself. (S4-53)
+//!
+//! ```text
+//! print/coins.rs   wallets, outputs, the chain, pools: where clients pay with coins
+//! ```
 //!
 //! The names are the document's: PrintBalance, PrintDB, PrintView, Performance, PrintReshard. Each node is asked for its
 //! own account, as of its last durable step.
@@ -8,7 +12,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
-use hyper::Method;
 use phaselab_core::shards::{Item, Wish};
 use phaselab_core::types::{GroupId, NodeId};
 use serde::Serialize;
@@ -19,9 +22,12 @@ use crate::config::in_folder;
 use crate::failure::{Failure, Outcome};
 use crate::init::DIR_DEFAULT;
 use crate::node::{NodeReport, runtime};
+use crate::purse::{self, Purse};
 use crate::router::{Asker, Router};
 use crate::submit::span;
 use crate::terminal::{Ink, Screen, print_json};
+
+mod coins;
 
 /// Options of `print`.
 #[derive(Debug, Args)]
@@ -43,14 +49,18 @@ pub(crate) struct PrintArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// What items hold, at each member of their cluster (PrintBalance)
+    /// What items hold, at each member of their cluster (PrintBalance); or wallets, at each node
     Balance {
-        /// The items
-        #[arg(required = true, value_name = "ITEM")]
-        items: Vec<u32>,
+        /// The items; or wallets, all of them unless told
+        #[arg(value_name = "ITEM|WALLET")]
+        items: Vec<String>,
     },
-    /// Every item that changed or is held, at every node (PrintDB)
+    /// Every item that changed or is held, or every output that is unspent, at every node (PrintDB)
     Db,
+    /// The blocks, and which nodes have them, of a protocol with coins
+    Chain,
+    /// Transactions that are pending, final and rejected, and whether sums are conserved, at every node
+    Pools,
     /// Who leads each cluster, by which ballot, as each node has it (PrintView)
     View,
     /// What each node did since it started, and what the cluster does now (Performance)
@@ -63,12 +73,17 @@ enum What {
     Reshard(HistoryArgs),
 }
 
-const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a read of one item may take.
 const READ_WAIT: Duration = Duration::from_secs(5);
 
 /// Prints it.
 pub(crate) fn run(args: &PrintArgs) -> Outcome {
+    let folder = in_folder(&args.dir)?;
+    if let Some(purse) = Purse::of_folder(&folder)? {
+        let nodes = folder.iter();
+        let nodes = nodes.map(|(id, config)| NodeClient::new(*id, config));
+        return runtime()?.block_on(coins::print(nodes.collect(), purse, args));
+    }
     let router = router(&args.dir)?;
     if let What::Reshard(history) = &args.what {
         return reshard::print(&router, history, args.json);
@@ -79,6 +94,10 @@ pub(crate) fn run(args: &PrintArgs) -> Outcome {
             What::Db => db(&router, args).await,
             What::View => view(&router, args).await,
             What::Performance { over } => performance(&router, *over, args).await,
+            What::Chain | What::Pools => Err(Failure::Input(format!(
+                "a cluster of {} has no blocks and no pools; expected balance, db, view, performance or reshard",
+                router.protocol().name()
+            ))),
             What::Reshard(_) => Ok(()),
         }
     })
@@ -99,25 +118,18 @@ pub(super) fn router(dir: &std::path::Path) -> Result<Router, Failure> {
 
 /// What every node that runs says of itself, in full.
 async fn looks(router: &Router, args: &PrintArgs) -> Result<BTreeMap<NodeId, NodeReport>, Failure> {
-    let asks = router.nodes().into_iter().map(|node: NodeClient| {
-        tokio::spawn(async move {
-            let report = node.ask::<(), NodeReport>(Method::GET, "/v1/view", None, LOOK_TIMEOUT);
-            (node.id, report.await)
-        })
-    });
-    let mut looks = BTreeMap::new();
-    for ask in asks.collect::<Vec<_>>() {
-        if let Ok((id, Ok(report))) = ask.await {
-            looks.insert(id, report);
-        }
-    }
-    let dir = args.dir.display();
+    let looks = purse::looks(router.nodes()).await;
     match looks.is_empty() {
-        true => Err(Failure::Failed(format!(
-            "no node of {dir} is running; `phaselab cluster --dir {dir}` starts them"
-        ))),
+        true => Err(no_node(args)),
         false => Ok(looks),
     }
+}
+
+fn no_node(args: &PrintArgs) -> Failure {
+    let dir = args.dir.display();
+    Failure::Failed(format!(
+        "no node of {dir} is running; `phaselab cluster --dir {dir}` starts them"
+    ))
 }
 
 /// The texts of the fields with a name.
@@ -173,7 +185,21 @@ struct Member {
     up: bool,
 }
 
-async fn balance(router: &Router, items: &[Item], args: &PrintArgs) -> Outcome {
+/// Items as words of the command line.
+fn items(words: &[String]) -> Result<Vec<Item>, Failure> {
+    if words.is_empty() {
+        let what = "balance: expected at least one item, such as 1001";
+        return Err(Failure::Input(what.to_owned()));
+    }
+    let one = |word: &String| {
+        word.parse()
+            .map_err(|_| Failure::Input(format!("{word}: expected an item's number, such as 1001")))
+    };
+    words.iter().map(one).collect()
+}
+
+async fn balance(router: &Router, words: &[String], args: &PrintArgs) -> Outcome {
+    let items = items(words)?;
     let all = router.shards().items();
     if let Some(item) = items.iter().find(|item| !all.contains(item)) {
         let last = all.end();

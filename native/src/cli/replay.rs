@@ -96,6 +96,7 @@ fn trace(args: &ReplayArgs, path: &Path, bytes: &[u8]) -> Outcome {
             &report,
             &Telling {
                 all: args.all,
+                verbose: false,
                 next,
                 why,
             },

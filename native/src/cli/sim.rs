@@ -41,6 +41,9 @@ pub(crate) struct SimArgs {
     /// Tell every event of the story, however many there are
     #[arg(long, conflicts_with = "json")]
     all: bool,
+    /// Tell also of rounds, votes and phases
+    #[arg(long, short, conflicts_with = "json")]
+    verbose: bool,
     /// Say why an event was decided at a node, or what it lacks there; without a node, where it ended first
     #[arg(long, value_name = "EVENT[@NODE]", value_parser = why::question)]
     why: Option<Question>,
@@ -78,6 +81,12 @@ fn open(args: &SimArgs) -> Result<Sim, Failure> {
     Sim::new(&scenario).map_err(|error| Failure::Input(format!("{}: {error}", scenario.name)))
 }
 
+/// Whether a run has so many polls that what observers hear of each would not fit: only decisions are told.
+fn is_large(sim: &Sim) -> bool {
+    const NODES_MAX: u16 = 256;
+    sim.spec().is_sampled() && sim.scenario().nodes > NODES_MAX
+}
+
 /// Runs the scenario.
 pub(crate) fn run(args: &SimArgs) -> Outcome {
     let link = args.link.as_deref().map(link::read).transpose()?;
@@ -97,6 +106,9 @@ pub(crate) fn run(args: &SimArgs) -> Outcome {
     // Only this level tells what was lost.
     let level = args.why.as_ref().map(|_| Level::Full);
     level.into_iter().for_each(|level| sim.set_level(level));
+    if level.is_none() && !args.verbose && is_large(&sim) {
+        sim.set_level(Level::Decisions);
+    }
     let failed = |what| Failure::Failed(format!("{}: {what}", scenario.name));
     let (mut trace, mut sim) = panics::caught(|| Trace::record(sim)).map_err(failed)?;
     if args.minimize
@@ -142,6 +154,7 @@ pub(crate) fn run(args: &SimArgs) -> Outcome {
             &report,
             &Telling {
                 all: args.all,
+                verbose: args.verbose,
                 next: match &args.link {
                     Some(link) => format!(
                         "phaselab export '{}' --format svg --out run.svg",

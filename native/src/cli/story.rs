@@ -1,12 +1,14 @@
 //! A finished run for people: one header, the story, what was decided, what held, and a command to try next.
 
 use phaselab_core::engine::RuleSet;
+use phaselab_core::event::{Event, EventKind};
 use phaselab_core::narrate;
+use phaselab_core::ordered::Map;
 use phaselab_core::scenario::{self, At, Intervention, Scenario};
 use phaselab_core::sim::Sim;
 use phaselab_core::sim::log::Logged;
 use phaselab_core::sim::report::Report;
-use phaselab_core::types::NodeId;
+use phaselab_core::types::{Hash32, InstanceId, NodeId};
 use phaselab_core::why::Why;
 
 use super::choose::Choice;
@@ -18,12 +20,16 @@ use crate::terminal::{Ink, Screen};
 pub(crate) struct Telling {
     /// The whole story, however long.
     pub(crate) all: bool,
+    /// Rounds, votes and phases too.
+    pub(crate) verbose: bool,
     /// What to try next.
     pub(crate) next: String,
     /// The answer to what was asked.
     pub(crate) why: Option<Why>,
 }
 
+/// Of events that only their node tells apart, these are told, and the last one.
+const ALIKE_TOLD_MAX: usize = 4;
 /// More lines than these are summed up.
 const STORY_LINES_MAX: usize = 60;
 
@@ -117,12 +123,18 @@ fn events(screen: &mut Screen, sim: &Sim, telling: &Telling) {
     let mut told: Vec<Logged> = sim
         .log()
         .iter()
-        .filter(|entry| narrate::is_told(entry.event.kind))
+        .filter(|entry| {
+            let kind = entry.event.kind;
+            narrate::is_told(kind) || telling.verbose && !kind.is_of_full_level()
+        })
         // An answer needs to hear of single messages; the story stays as it is.
         .filter(|entry| telling.why.is_none() || !entry.event.kind.is_of_full_level())
         .collect();
     let total = told.len();
     if !telling.all {
+        if sim.spec().is_sampled() && !telling.verbose {
+            told = without_the_many(told);
+        }
         told.truncate(STORY_LINES_MAX);
     }
     for entry in &told {
@@ -151,6 +163,31 @@ fn events(screen: &mut Screen, sim: &Sim, telling: &Telling) {
         );
         screen.entry("            ", None, &more);
     }
+}
+
+/// Of what many nodes come to one after the other, the first few and the last.
+fn without_the_many(told: Vec<Logged>) -> Vec<Logged> {
+    let key = |entry: &Logged| {
+        let Event {
+            kind,
+            instance,
+            value,
+            ..
+        } = entry.event;
+        (kind, instance, value)
+    };
+    let mut all: Map<(EventKind, Option<InstanceId>, Option<Hash32>), usize> = Map::new();
+    for entry in &told {
+        *all.get_or_default(key(entry)) += 1;
+    }
+    let mut seen = Map::new();
+    told.into_iter()
+        .filter(|entry| {
+            let place: &mut usize = seen.get_or_default(key(entry));
+            *place += 1;
+            *place <= ALIKE_TOLD_MAX || Some(&*place) == all.get(&key(entry))
+        })
+        .collect()
 }
 
 fn ink_of(sentence: &str) -> Ink {
@@ -316,6 +353,32 @@ pub(crate) fn counted(count: u64, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use phaselab_core::sim::log::EventId;
+    use phaselab_core::types::{Round, Time};
+
+    #[test]
+    fn of_many_alike_the_first_few_and_the_last_are_told() {
+        let logged = |node: u16, kind| Logged {
+            id: EventId { step: 0, index: 0 },
+            at: Time::ZERO,
+            node: NodeId(node),
+            event: Event::new(kind, None, Round(0)),
+            cause: None,
+        };
+        let mut all: Vec<Logged> = (1..=30)
+            .map(|node| logged(node, EventKind::Decided))
+            .collect();
+        all.insert(20, logged(7, EventKind::Proposed));
+        let left: Vec<u16> = without_the_many(all)
+            .iter()
+            .map(|entry| entry.node.0)
+            .collect();
+        assert_eq!(left, [1, 2, 3, 4, 7, 30]);
+        let few: Vec<Logged> = (1..=5)
+            .map(|node| logged(node, EventKind::Decided))
+            .collect();
+        assert_eq!(without_the_many(few).len(), 5);
+    }
 
     #[test]
     fn lists_read_as_people_say_them() {

@@ -1,4 +1,8 @@
 //! `phaselab sweep`: many seeds on all cores; what broke, and the command that shows it again.
+//!
+//! ```text
+//! sweep/odds.rs   how often nodes disagreed that only probably agree, and how long finality took
+//! ```
 
 use phaselab_core::ordered::Map;
 use std::io::IsTerminal;
@@ -18,6 +22,10 @@ use super::story::counted;
 use crate::failure::{Failure, Outcome};
 use crate::panics;
 use crate::terminal::{Ink, Screen, print_json, written};
+
+mod odds;
+
+use odds::{Run, Runs, Summed};
 
 /// Options of `sweep`.
 #[derive(Debug, Args)]
@@ -63,6 +71,8 @@ struct Line {
     broken: Vec<String>,
     #[serde(skip)]
     faults: Map<&'static str, u64>,
+    #[serde(skip)]
+    odds: Option<Run>,
 }
 
 /// The last line.
@@ -73,6 +83,9 @@ struct Summary {
     faults: Map<&'static str, u64>,
     /// By what broke: in how many seeds, and the first of them.
     broken: Map<String, Broken>,
+    /// Of a protocol that only probably agrees.
+    #[serde(flatten)]
+    odds: Option<Summed>,
 }
 
 /// How often something broke.
@@ -97,6 +110,7 @@ pub(crate) fn run(args: &SweepArgs) -> Outcome {
     );
     let started = Instant::now();
     let mut summary = Summary::default();
+    let mut odds = Runs::default();
     loop {
         let chunk: Vec<u64> = seeds.by_ref().take(CHUNK_SEEDS).collect();
         if chunk.is_empty() {
@@ -110,7 +124,8 @@ pub(crate) fn run(args: &SweepArgs) -> Outcome {
                 line
             })
             .collect::<Result<_, _>>()?;
-        for line in lines {
+        for mut line in lines {
+            line.odds.take().into_iter().for_each(|run| odds.add(run));
             summary.seeds += 1;
             for (kind, count) in &line.faults {
                 *summary.faults.get_or_default(kind) += count;
@@ -127,6 +142,7 @@ pub(crate) fn run(args: &SweepArgs) -> Outcome {
         written()?;
     }
     progress.finish_and_clear();
+    summary.odds = odds.sum();
     if args.json {
         print_json(&summary);
     } else {
@@ -156,9 +172,9 @@ fn one(args: &SweepArgs, fixed: Option<&Scenario>, seed: u64) -> Result<Line, Fa
             .map_err(|error| Failure::Input(format!("{}: {error}", scenario.name)))?;
         sim.set_level(Level::None);
         sim.run();
-        Ok::<_, Failure>(sim.report())
+        Ok::<_, Failure>((sim.report(), Run::of(&sim)))
     });
-    let report = match ran {
+    let (report, odds) = match ran {
         Ok(report) => report?,
         Err(what) => {
             return Ok(Line {
@@ -168,6 +184,7 @@ fn one(args: &SweepArgs, fixed: Option<&Scenario>, seed: u64) -> Result<Line, Fa
                 violated: Some(what),
                 replay,
                 faults: Map::new(),
+                odds: None,
             });
         }
     };
@@ -190,6 +207,7 @@ fn one(args: &SweepArgs, fixed: Option<&Scenario>, seed: u64) -> Result<Line, Fa
         broken,
         replay,
         faults: report.faults,
+        odds,
     })
 }
 
@@ -218,6 +236,9 @@ fn show(args: &SweepArgs, summary: &Summary, took: Duration) {
         Some(Ink::Bold),
         &format!("phaselab sweep{}: {head}", args.choice.words()),
     );
+    if let Some(odds) = &summary.odds {
+        odds.show(summary.seeds, &mut screen);
+    }
     if !summary.faults.is_empty() {
         let mut table = Table::new();
         table

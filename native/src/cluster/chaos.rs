@@ -5,7 +5,8 @@
 //! chaos/load.rs       clients that ask, and looks at every node
 //! chaos/judge.rs      what is held to be right
 //! chaos/bank.rs       the same where items live in clusters: clients that move money, and the books
-//! chaos/watch.rs      the one or the other
+//! chaos/coins.rs      the same where clients pay with coins, some of them twice
+//! chaos/watch.rs      one of the three
 //! ```
 //!
 //! Nodes are real processes that are killed (SIGKILL), stopped in their tracks and cut off at random moments, while
@@ -32,10 +33,12 @@ use crate::init::{self, LocalCluster, entropy};
 use crate::log::{self, LogArgs};
 use crate::net::faults::Fault;
 use crate::node::runtime;
+use crate::purse::has_coins;
 use crate::signals;
 use crate::terminal::{Ink, Screen, print_json};
 
 mod bank;
+mod coins;
 mod judge;
 mod load;
 mod schedule;
@@ -53,7 +56,7 @@ pub(crate) struct ChaosArgs {
     /// Which protocol
     #[arg(long, value_name = "P", value_parser = protocol, default_value = "two-phase")]
     protocol: phaselab_core::protocol::ProtocolKind,
-    /// How many nodes; 4 unless told, 9 of a protocol with clusters
+    /// How many nodes; 4 unless told, 5 of a protocol with coins, 9 of one with clusters
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(3..=16))]
     nodes: Option<u16>,
     /// Go on for so many minutes; half a minute if neither this nor --seconds nor --kills is told
@@ -68,7 +71,7 @@ pub(crate) struct ChaosArgs {
     /// Draw the faults from this seed; a random one unless told
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Events, or transfers, that clients ask for per second
+    /// Events, transfers or payments that clients ask for per second
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
     rate: u64,
     /// The folder of the cluster's files, made anew; a temporary one unless told
@@ -81,6 +84,8 @@ pub(crate) struct ChaosArgs {
 
 const SECONDS_DEFAULT: u64 = 30;
 const NODES_DEFAULT: u16 = 4;
+/// Enough that polls succeed without one of them.
+const PAYING_NODES_DEFAULT: u16 = 5;
 /// Three clusters of three.
 const CLUSTERED_NODES_DEFAULT: u16 = 9;
 /// How long everything may take to end once the faults are over.
@@ -89,12 +94,16 @@ const END_TIMEOUT: Duration = Duration::from_secs(120);
 const PROGRESS: Duration = Duration::from_secs(10);
 
 /// Parameters other than by default: rounds so short that faults hit many of them, and outputs enough for the load.
-const PARAMETERS: [(&str, u64); 5] = [
+const PARAMETERS: [(&str, u64); 9] = [
     ("proposal_timeout_ms", 1_000),
     ("base_delay_ms", 200),
     ("max_delay_ms", 2_000),
     ("jitter_ms", 50),
     ("utxos", 2_000),
+    ("vote_timeout_ms", 200),
+    ("inter_round_delay_ms", 20),
+    ("block_interval_ms", 300),
+    ("sync_ms", 1_000),
 ];
 
 /// What `--json` prints.
@@ -120,9 +129,13 @@ struct Summary {
 
 impl ChaosArgs {
     fn nodes(&self) -> u16 {
-        let usual = match genesis::has_clusters(self.protocol) {
-            true => CLUSTERED_NODES_DEFAULT,
-            false => NODES_DEFAULT,
+        let usual = match (
+            genesis::has_clusters(self.protocol),
+            has_coins(self.protocol),
+        ) {
+            (true, _) => CLUSTERED_NODES_DEFAULT,
+            (false, true) => PAYING_NODES_DEFAULT,
+            (false, false) => NODES_DEFAULT,
         };
         self.nodes.unwrap_or(usual)
     }

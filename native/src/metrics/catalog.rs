@@ -375,10 +375,49 @@ const SHARDED_2PC: &[Metric] = &[
     ),
 ];
 
+const SNOWBALL: &[Metric] = &[
+    Metric::new(
+        "snowball_polls_total",
+        Counter,
+        "Polls that this node began.",
+    ),
+    Metric::new(
+        "snowball_vote_timeouts_total",
+        Counter,
+        "Polls that ended because vote_timeout_ms was over.",
+    ),
+    Metric::new(
+        "snowball_votes_late_total",
+        Counter,
+        "Votes that did not count: of another poll, of whoever was not asked, or a second one.",
+    ),
+    Metric::new(
+        "snowball_transactions_finalized_total",
+        Counter,
+        "Transactions that became final here.",
+    ),
+    Metric::new(
+        "snowball_transactions_rejected_total",
+        Counter,
+        "Transactions that lost to another one here.",
+    ),
+    Metric::new(
+        "snowball_blocks_built_total",
+        Counter,
+        "Blocks that this node built.",
+    ),
+    Metric::new(
+        "snowball_blocks_decided_total",
+        Counter,
+        "Blocks that won their height here.",
+    ),
+];
+
 /// The counters of a protocol, with the names of its source document.
 pub(crate) const fn of_protocol(protocol: ProtocolKind) -> &'static [Metric] {
     match protocol {
         ProtocolKind::TwoPhase => TWO_PHASE,
         ProtocolKind::Sharded2pc => SHARDED_2PC,
+        ProtocolKind::Snowball => SNOWBALL,
     }
 }

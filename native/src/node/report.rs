@@ -81,6 +81,9 @@ pub(crate) struct StoreReport {
 /// An instance at a node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct InstanceReport {
+    /// Its id: names may be short forms of something longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<InstanceId>,
     /// Its name.
     pub(crate) instance: String,
     /// Its phase.
@@ -173,6 +176,7 @@ pub(crate) fn of(
 ) -> NodeReport {
     let spec = replica.spec();
     let instance = |view: &InstanceView| InstanceReport {
+        id: Some(view.id),
         instance: view.name.clone(),
         phase: spec.phases[usize::from(view.phase)].name.to_owned(),
         open: !spec.phases[usize::from(view.phase)].terminal,

@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use super::performance::{Latency, latency};
+use super::words;
 use super::{SubmitArgs, Summary, ask_all, check_locally, millis, show, sum_up};
 use crate::client::NodeClient;
 use crate::entry::{self, Entry};
 use crate::failure::{Failure, Outcome, io_words, read_text};
 use crate::node::runtime;
+use crate::purse::has_coins;
 use crate::terminal::{Ink, Screen, print_json};
 
 /// The most requests of one file.
@@ -32,6 +34,9 @@ struct Total {
     undecided: usize,
     /// No node answered.
     unanswered: usize,
+    /// What people call those that ended without a decision.
+    #[serde(skip)]
+    given_up: &'static str,
     elapsed_ms: u64,
     /// From asking to the first proof, of decided requests; `null` if there is none.
     latency_ms: Option<Latency>,
@@ -59,7 +64,8 @@ pub(super) fn run(
         })?;
     }
     let requests = requests.into_iter().map(|(_, request)| request).collect();
-    let total = runtime()?.block_on(ask_for(requests, clients, args))?;
+    let is_payment = words::protocol(folder).is_some_and(has_coins);
+    let total = runtime()?.block_on(ask_for(requests, is_payment, clients, args))?;
     if args.json {
         print_json(&total);
     } else {
@@ -132,6 +138,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<Vec<(String, String)>, Fail
 /// Asks with some under way at once, and tells each end as it comes.
 async fn ask_for(
     requests: Vec<String>,
+    is_payment: bool,
     clients: &[NodeClient],
     args: &SubmitArgs,
 ) -> Result<Total, Failure> {
@@ -150,7 +157,10 @@ async fn ask_for(
             break;
         };
         let answers = answers.map_err(|error| Failure::Failed(error.to_string()))?;
-        let end = sum_up(answers, clients.len(), args);
+        let end = sum_up(answers, clients.len(), args).map(|summary| match is_payment {
+            true => summary.of_payment(),
+            false => summary,
+        });
         match &end {
             Ok(summary) if args.json => print_json(summary),
             Ok(summary) if summary.outcome == "refused" => Screen::stdout().entry(
@@ -165,15 +175,17 @@ async fn ask_for(
         }
         ends.push(end);
     }
-    Ok(total(&ends, begun.elapsed()))
+    let given_up = if is_payment { "rejected" } else { "abandoned" };
+    Ok(total(&ends, given_up, begun.elapsed()))
 }
 
-fn total(ends: &[Result<Summary, Failure>], elapsed: Duration) -> Total {
+fn total(ends: &[Result<Summary, Failure>], given_up: &'static str, elapsed: Duration) -> Total {
     let with = |outcome: &str| {
         let told = ends.iter().flatten();
         told.filter(|end| end.outcome == outcome).count()
     };
-    let (decided, abandoned, refused) = (with("decided"), with("abandoned"), with("refused"));
+    let (decided, refused) = (with("decided"), with("refused"));
+    let abandoned = with("abandoned") + with("rejected");
     let unanswered = ends.iter().filter(|end| end.is_err()).count();
     let latencies = ends.iter().flatten();
     let latencies = latencies.filter(|end| end.outcome == "decided");
@@ -184,6 +196,7 @@ fn total(ends: &[Result<Summary, Failure>], elapsed: Duration) -> Total {
         refused,
         undecided: ends.len() - decided - abandoned - refused - unanswered,
         unanswered,
+        given_up,
         elapsed_ms: millis(elapsed),
         latency_ms: latency(latencies.map(|end| end.first_ms).collect()),
     }
@@ -193,7 +206,7 @@ fn tell(total: &Total) {
     let mut screen = Screen::stdout();
     let mut parts = vec![format!("{} decided", total.decided)];
     for (count, word) in [
-        (total.abandoned, "abandoned"),
+        (total.abandoned, total.given_up),
         (total.refused, "refused"),
         (total.undecided, "undecided"),
         (total.unanswered, "unanswered"),

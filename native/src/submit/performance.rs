@@ -37,13 +37,16 @@ impl fmt::Display for Latency {
     }
 }
 
+/// The nearest-rank percentile of sorted values.
+pub(crate) fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied()
+}
+
 /// The nearest-rank percentiles.
 pub(crate) fn latency(mut ms: Vec<u64>) -> Option<Latency> {
     ms.sort_unstable();
-    let at = |percent: usize| {
-        let rank = (ms.len() * percent).div_ceil(100).max(1);
-        ms.get(rank - 1).copied()
-    };
+    let at = |percent| percentile(&ms, percent);
     Some(Latency {
         min: *ms.first()?,
         p50: at(50)?,

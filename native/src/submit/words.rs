@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use phaselab_core::protocol::ProtocolKind;
-use phaselab_core::shards::Wish;
+use phaselab_core::shards::{Item, Wish};
 use phaselab_core::types::{GroupId, NodeId};
 
-use super::SubmitArgs;
 use super::batch::{self, REQUESTS_MAX};
+use super::{SubmitArgs, payment};
+use crate::client::NodeClient;
 use crate::config::NodeConfig;
 use crate::failure::{Failure, Outcome};
 use crate::genesis::has_clusters;
+use crate::purse::{Purse, has_coins};
 
 /// What a cluster runs, if one of its configurations can be read.
 pub(super) fn protocol(folder: &BTreeMap<NodeId, PathBuf>) -> Option<ProtocolKind> {
@@ -20,60 +22,106 @@ pub(super) fn protocol(folder: &BTreeMap<NodeId, PathBuf>) -> Option<ProtocolKin
 }
 
 /// What options wish of a protocol with items.
-fn wish(args: &SubmitArgs) -> Option<Wish> {
-    match (args.from, args.to, args.amount, args.read) {
-        (Some(sender), Some(receiver), Some(amount), _) => Some(Wish::Transfer {
-            sender,
-            receiver,
+fn wish(args: &SubmitArgs) -> Result<Option<Wish>, String> {
+    let item = |option: &str, word: &str| {
+        word.parse::<Item>()
+            .map_err(|_| format!("{option} {word}: expected an item's number, such as 1001"))
+    };
+    Ok(match (&args.from, &args.to, args.amount, args.read) {
+        (Some(from), Some(to), Some(amount), _) => Some(Wish::Transfer {
+            sender: item("--from", from)?,
+            receiver: item("--to", to)?,
             amount,
         }),
         (.., Some(item)) => Some(Wish::Read { item }),
         _ => {
-            let (item, to) = args.move_.zip(args.to_cluster)?;
-            let to = GroupId(to);
-            Some(Wish::Move { item, to })
+            let to = args.move_.zip(args.to_cluster);
+            to.map(|(item, to)| Wish::Move {
+                item,
+                to: GroupId(to),
+            })
         }
-    }
+    })
+}
+
+/// The option by which somebody wishes something, and one that only payments with coins have.
+fn options(args: &SubmitArgs) -> (Option<&'static str>, Option<&'static str>) {
+    let first = |options: &[(bool, &'static str)]| {
+        let mut given = options.iter().filter(|(is_given, _)| *is_given);
+        given.next().map(|(_, option)| *option)
+    };
+    (
+        first(&[
+            (args.from.is_some(), "--from"),
+            (args.read.is_some(), "--read"),
+            (args.move_.is_some(), "--move"),
+        ]),
+        first(&[
+            (args.fee.is_some(), "--fee"),
+            (args.memo.is_some(), "--memo"),
+            (!args.spend.is_empty(), "--spend"),
+        ]),
+    )
 }
 
 /// Refuses the words of another protocol.
 pub(super) fn check(args: &SubmitArgs, protocol: ProtocolKind) -> Outcome {
-    let wished = wish(args);
     let name = protocol.name();
-    match (has_clusters(protocol), &args.event, wished) {
-        (true, Some(_), _) => Err(Failure::Input(format!(
+    let refuse = |what: String| Err(Failure::Input(what));
+    let (wished, of_coins) = options(args);
+    match (has_clusters(protocol), has_coins(protocol)) {
+        (true, _) if args.event.is_some() => refuse(format!(
             "--event: a cluster of {name} has items; expected --from, --to and --amount, or --read, or --move and \
              --to-cluster"
-        ))),
-        (false, _, Some(wish)) => {
-            let option = match wish {
-                Wish::Transfer { .. } => "--from",
-                Wish::Read { .. } => "--read",
-                Wish::Move { .. } => "--move",
-            };
-            Err(Failure::Input(format!(
+        )),
+        (true, _) => match (of_coins, wish(args)) {
+            (Some(option), _) => refuse(format!("{option}: a cluster of {name} has no coins")),
+            (None, Err(what)) => refuse(what),
+            (None, Ok(_)) => Ok(()),
+        },
+        (false, true) => match (args.event.is_some(), wished) {
+            (true, _) => refuse(format!(
+                "--event: clients of {name} pay with coins; expected --from, --to and --amount"
+            )),
+            (false, Some(option @ ("--read" | "--move"))) => refuse(format!(
+                "{option}: a cluster of {name} has no items; expected --from, --to and --amount"
+            )),
+            (false, _) => Ok(()),
+        },
+        (false, false) => match wished {
+            Some(option) => refuse(format!(
                 "{option}: a cluster of {name} has no items; expected --event and --amount"
-            )))
-        }
-        _ => Ok(()),
+            )),
+            None => Ok(()),
+        },
     }
 }
 
-/// The request that options stand for, as TOML.
-pub(super) fn request_text(args: &SubmitArgs) -> String {
-    let of_items = || {
-        let mut protocols = ProtocolKind::ALL.iter().copied();
-        let wish = wish(args)?;
-        protocols.find_map(|protocol| protocol.wish(wish))
-    };
-    match (&args.request, &args.event, args.amount) {
-        (Some(request), _, _) => request.clone(),
-        (None, Some(event), amount) => {
-            // A JSON string is a TOML string too.
-            let event = serde_json::Value::from(event.as_str());
-            format!("event = {event}\namount = {}\n", amount.unwrap_or_default())
+/// The request that options stand for, as TOML. `purse` is of a cluster whose clients pay with coins.
+///
+/// # Errors
+/// If nobody knows what a payment spends.
+pub(super) fn request_text(
+    args: &SubmitArgs,
+    purse: Option<&Purse>,
+    clients: &[NodeClient],
+) -> Result<String, Failure> {
+    if let Some(request) = &args.request {
+        return Ok(request.clone());
+    }
+    if let Some(event) = &args.event {
+        // A JSON string is a TOML string too.
+        let event = serde_json::Value::from(event.as_str());
+        let amount = args.amount.unwrap_or_default();
+        return Ok(format!("event = {event}\namount = {amount}\n"));
+    }
+    match (purse, wish(args)) {
+        (None, Ok(Some(wish))) => {
+            let mut protocols = ProtocolKind::ALL.iter().copied();
+            let text = protocols.find_map(|protocol| protocol.wish(wish));
+            Ok(text.unwrap_or_default())
         }
-        (None, None, _) => of_items().unwrap_or_default(),
+        _ => payment::text(args, purse, clients),
     }
 }
 

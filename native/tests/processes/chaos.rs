@@ -70,3 +70,36 @@ fn a_bank_of_nine_processes_under_random_faults_loses_and_makes_no_money() {
     assert!(count("committed") > 5 && count("cross_shard") > 2, "{told}");
     assert!(count("looks") > 20, "{told}");
 }
+
+/// How long payments are under faults.
+const COINS_SECONDS: &str = "12";
+
+#[test]
+fn coins_of_five_processes_under_random_faults_are_spent_once() {
+    let folder = Folder::new();
+    let dir = folder.0.join("coins").display().to_string();
+    let ran = folder.phaselab(&[
+        "chaos",
+        "--protocol",
+        "snowball",
+        "--nodes",
+        "5",
+        "--seconds",
+        COINS_SECONDS,
+        "--rate",
+        "10",
+        "--seed",
+        "5",
+        "--dir",
+        &dir,
+        "--json",
+    ]);
+    let told = json(&ran);
+    assert_eq!(told["violations"], serde_json::json!([]), "{told}");
+    assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+    let count = |name: &str| told[name].as_u64().unwrap();
+    // A run in which nothing happens shows nothing.
+    assert!(told["deeds"]["kill"].as_u64() > Some(2), "{told}");
+    assert!(count("finalized") > 5 && count("blocks") > 0, "{told}");
+    assert!(count("contradicted") > 1 && count("looks") > 20, "{told}");
+}

@@ -17,6 +17,7 @@ mod observing;
 mod operation;
 mod recording;
 mod sharded;
+mod snowball;
 mod storage;
 mod strangers;
 mod support;

@@ -292,12 +292,26 @@ fn a_workload_is_resharded_and_crosses_less() {
 #[test]
 fn each_protocol_takes_its_own_words() {
     let folder = bank();
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 12] = [
+        (
+            &["submit", "--from", "alice", "--to", "2", "--amount", "1"],
+            "error: --from alice: expected an item's number, such as 1001",
+        ),
+        (
+            &[
+                "submit", "--from", "1", "--to", "2", "--amount", "1", "--memo", "x",
+            ],
+            "error: --memo: a cluster of sharded-2pc has no coins",
+        ),
+        (
+            &["print", "pools"],
+            "error: a cluster of sharded-2pc has no blocks and no pools",
+        ),
         (
             &["submit", "--event", "x", "--amount", "1"],
             "error: --event: a cluster of sharded-2pc has items; expected --from, --to and --amount",
         ),
-        (&["submit", "--from", "1"], "--to <ITEM> --amount <N>"),
+        (&["submit", "--from", "1"], "--to <WHO> --amount <N>"),
         (
             &[
                 "submit", "--from", "1", "--to", "2", "--amount", "1", "--read", "3",

@@ -9,6 +9,7 @@ use phaselab_core::crypto::Crypto;
 use phaselab_core::engine::Protocol;
 use phaselab_core::paxos::{self, Ballot};
 use phaselab_core::protocol::sharded_2pc::{Message as Message2pc, Sharded2pc};
+use phaselab_core::protocol::snowball::{Message as MessageSnow, Snowball};
 use phaselab_core::protocol::two_phase::TwoPhase;
 use phaselab_core::protocol::two_phase::message::{Message, partial_preimage};
 use phaselab_core::scenario::{Act, At, Intervention};
@@ -16,7 +17,7 @@ use phaselab_core::trace::Trace;
 use phaselab_core::types::{Hash32, NodeId, Time};
 use phaselab_core::votes::VoteKind;
 use phaselab_tests::cluster::request;
-use phaselab_tests::fixture::sharded;
+use phaselab_tests::fixture::{sharded, snowball};
 use phaselab_tests::machine::Machine;
 use phaselab_tests::{Cluster, fixture};
 
@@ -63,6 +64,50 @@ fn the_bytes_between_and_within_clusters_are_frozen() {
     }
     line(&mut text, "request", &encode(&sharded::request()));
     golden::compare("sharded-messages.txt", &text);
+}
+
+#[test]
+fn the_bytes_between_validators_are_frozen() {
+    let env = snowball::env(Crypto::Ed25519, 1);
+    let mut text = String::new();
+    let messages = snowball::messages(&env);
+    assert_eq!(messages.len(), Snowball::spec().messages.len());
+    for (counter, message) in messages.iter().enumerate() {
+        let name = snowball::name(message);
+        Snowball::check(&env, env.id, message).expect(name);
+        let packet = fixture::packet(&env, counter as u64 + 1, &encode(message));
+        line(&mut text, name, &packet);
+    }
+    line(&mut text, "request", &encode(&snowball::payments()[0]));
+    golden::compare("snowball-messages.txt", &text);
+}
+
+/// What a validator stores: a payment that two are in conflict about, and one that nobody contradicts.
+#[test]
+fn the_rows_of_a_validator_are_frozen() {
+    let env = snowball::env(Crypto::Ed25519, 2);
+    let sender = snowball::env(Crypto::Ed25519, 1);
+    let mut machine = Machine::start(&env);
+    let [first, second, third] = snowball::payments();
+    machine.request(Time::from_ms(1), 1, &encode(&third));
+    for (counter, request) in (1..).zip([first, second]) {
+        let message = MessageSnow::Transaction(Box::new(request.signed));
+        let packet = fixture::packet(&sender, counter, &encode(&message));
+        machine.packet(Time::from_ms(counter), &packet);
+    }
+    let block = MessageSnow::Block(Box::new(snowball::block(&env)));
+    machine.packet(
+        Time::from_ms(9),
+        &fixture::packet(&sender, 9, &encode(&block)),
+    );
+    let mut text = String::new();
+    for table in Snowball::TABLES {
+        writeln!(text, "{}", table.name).expect("writing to a string");
+        for (key, value) in machine.rows().table(table.id) {
+            line(&mut text, &hex(key), value);
+        }
+    }
+    golden::compare("snowball-rows.txt", &text);
 }
 
 /// What a member of the coordinating cluster stores of a transfer.

@@ -1,79 +1,22 @@
 //! Sharded two-phase commit, from outside: drawn scenarios, and what clients of the built-in ones are told.
 
-use std::collections::BTreeMap;
-use std::panic::catch_unwind;
-use std::thread;
-
 use phaselab_core::codec::decode;
 use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::protocol::sharded_2pc::command::Reason;
 use phaselab_core::protocol::sharded_2pc::{Reply, Request};
 use phaselab_core::scenario::{Act, find, parse};
 use phaselab_core::sim::Sim;
-use phaselab_core::sim::report::Report;
 use phaselab_core::types::NodeId;
 use phaselab_core::view::ViewScope;
-
-const SEEDS: std::ops::Range<u64> = 100_000..100_120;
-
-/// Comparing recovery with the live state after every step is slow: every so many seeds.
-const CHECK_RECOVERY_EVERY: u64 = 20;
-
-fn run(seed: u64) -> Report {
-    let mut sim = Sim::new(&ProtocolKind::Sharded2pc.swarm(seed)).expect("nodes that can be built");
-    sim.set_check_recovery(seed.is_multiple_of(CHECK_RECOVERY_EVERY));
-    sim.run();
-    sim.report()
-}
+use phaselab_tests::drawn;
 
 /// F1 to F31 of the document at once: whatever fails, no money is made or lost, and when it is over every transfer ends.
 #[test]
 fn every_seed_keeps_every_promise_and_every_transfer_ends() {
-    let cores = thread::available_parallelism().map_or(1, usize::from) as u64;
-    let reports: Vec<(u64, Option<Report>)> = thread::scope(|scope| {
-        let part = |core| {
-            move || {
-                let seeds = SEEDS.filter(move |seed| seed % cores == core);
-                let report = |seed| (seed, catch_unwind(|| run(seed)).ok());
-                seeds.map(report).collect::<Vec<_>>()
-            }
-        };
-        let threads: Vec<_> = (0..cores).map(|core| scope.spawn(part(core))).collect();
-        let parts = threads
-            .into_iter()
-            .map(|thread| thread.join().expect("panics are caught"));
-        parts.flatten().collect()
-    });
-    let mut failures = String::new();
-    let (mut fired, mut metrics) = (BTreeMap::new(), BTreeMap::new());
-    for (seed, report) in &reports {
-        let Some(report) = report else {
-            failures += &format!("seed {seed} panicked\n");
-            continue;
-        };
-        if !report.is_as_expected() {
-            let broken: Vec<_> = report
-                .invariants
-                .iter()
-                .filter(|entry| !entry.holds)
-                .collect();
-            let unmet: Vec<_> = report
-                .expectations
-                .iter()
-                .filter(|entry| !entry.met)
-                .collect();
-            failures += &format!("seed {seed}: {broken:?} {unmet:?}\n");
-        }
-        for (kind, count) in &report.faults {
-            *fired.entry(*kind).or_insert(0) += count;
-        }
-        for (name, count) in &report.metrics {
-            *metrics.entry(name.clone()).or_insert(0) += count;
-        }
-    }
+    let drawn = drawn::run(ProtocolKind::Sharded2pc, 100_000..100_120, 20);
+    let failures = drawn.failures();
     assert!(failures.is_empty(), "{failures}");
-    println!("{fired:#?}\n{metrics:#?}");
-    for kind in [
+    drawn.assert_fired(&[
         "loss",
         "duplication",
         "delay",
@@ -82,11 +25,8 @@ fn every_seed_keeps_every_promise_and_every_transfer_ends() {
         "crash_before_handling",
         "crash_after_persist",
         "resubmission",
-    ] {
-        assert!(fired.contains_key(kind), "no {kind} in {fired:?}");
-    }
-    assert_eq!(fired.get("impossible"), None);
-    for (name, least) in [
+    ]);
+    drawn.assert_counted(&[
         ("sharded_2pc_commits_total", 500),
         ("sharded_2pc_aborts_total", 500),
         ("sharded_2pc_elections_won_total", 500),
@@ -94,10 +34,7 @@ fn every_seed_keeps_every_promise_and_every_transfer_ends() {
         ("sharded_2pc_snapshots_installed_total", 10),
         ("sharded_2pc_reads_total", 50),
         ("sharded_2pc_cross_shard_transactions_total", 250),
-    ] {
-        let count = metrics.get(name).copied().unwrap_or(0);
-        assert!(count >= least, "{name} = {count}");
-    }
+    ]);
 }
 
 fn play(name: &str) -> Sim {

@@ -223,6 +223,8 @@ impl Observatory {
                 .filter_map(|value| Some((*value, self.label(focus?, *value)?)))
                 .collect(),
             selected,
+            #[cfg(feature = "snowball")]
+            crowd: None,
             nodes,
         }
     }

@@ -1,5 +1,8 @@
 //! A live room as this tab knows it: what it runs, which tabs there are, what observers heard, what was submitted.
 
+#[cfg(feature = "snowball")]
+use std::rc::Rc;
+
 use phaselab_core::gateway::Placed;
 use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::types::{ClientId, InstanceId};
@@ -9,7 +12,11 @@ use super::observatory::Observatory;
 use super::placement::Placement;
 use super::sleep::Sleep;
 use super::submissions::Submissions;
+#[cfg(feature = "snowball")]
+use crate::crowd::{Crowd, Polls};
 use crate::few::{FewMap, insert_sorted};
+#[cfg(feature = "snowball")]
+use crate::picture;
 use crate::scene::{Scene, Standing};
 
 /// A node that this tab runs, or ran.
@@ -101,6 +108,9 @@ pub struct RoomState {
     pub picked: Option<(u16, u16)>,
     /// The instance that a person chose.
     pub focus: Option<InstanceId>,
+    /// How its nodes poll one another, where they do.
+    #[cfg(feature = "snowball")]
+    polls: Option<Polls>,
     me: String,
     tabs: Vec<String>,
 }
@@ -124,6 +134,8 @@ impl RoomState {
             selected: None,
             picked: None,
             focus: None,
+            #[cfg(feature = "snowball")]
+            polls: polls(kind, nodes),
             tabs: vec![me.clone()],
             me,
         }
@@ -205,6 +217,12 @@ impl RoomState {
                 node.standing = Standing::Paused;
             }
         }
+        #[cfg(feature = "snowball")]
+        {
+            // In a hybrid cluster the genesis says how nodes poll, and a page does not read it.
+            let polls = self.polls.filter(|_| self.seat.is_none());
+            scene.crowd = polls.map(|polls| Rc::new(Crowd::of_pictures(&scene, polls)));
+        }
         scene
     }
 
@@ -256,6 +274,18 @@ impl RoomState {
             self.sleep = None;
         }
     }
+}
+
+/// How the nodes of a room poll, whose parameters are those that every room begins with.
+#[cfg(feature = "snowball")]
+fn polls(kind: ProtocolKind, nodes: u16) -> Option<Polls> {
+    let picture = picture::of(kind.spec());
+    let config = picture.room_config();
+    picture.polls(
+        &config.unwrap_or_else(|| kind.default_config()),
+        nodes,
+        true,
+    )
 }
 
 /// A tab's id: sorts by when the tab came.

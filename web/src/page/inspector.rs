@@ -104,7 +104,7 @@ fn state(
                         <span class="muted">{ phase.map_or("", |phase| phase.meaning) }</span>
                     </dd>
                     <dt>{ "round" }</dt><dd>{ instance.round }</dd>
-                    if !scene.spec.has_nested() {
+                    if !scene.spec.has_nested() && !scene.polls() {
                         <dt>{ "locked" }</dt>
                         <dd>{ instance.locked.map_or(html! { "no" }, |(round, hash)| html! {
                             <>{ value(hash) }{ format!(" in round {round}") }</>

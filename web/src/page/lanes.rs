@@ -42,8 +42,12 @@ pub(super) fn framed(
     }
 }
 
-/// The lanes alone.
+/// The lanes alone; of more nodes than there is room for lanes, a grid.
 pub(super) fn body(scene: &Scene, picture: &dyn Picture, act: &Callback<StageAct>) -> Html {
+    #[cfg(feature = "snowball")]
+    if let Some(crowd) = scene.crowd.as_ref().filter(|crowd| crowd.is_grid()) {
+        return super::crowd::grid(scene, crowd, act);
+    }
     html! {
         <div class="lanes" data-testid="lanes">
             { for scene.nodes.iter().map(|node| lane(scene, node, picture, act)) }
@@ -216,15 +220,20 @@ fn glyph(scene: &Scene, mark: &Mark, before: &[Mark]) -> Option<Html> {
 
 /// The times beneath.
 pub(super) fn axis(scene: &Scene) -> Html {
-    let ticks = scene.axis.ticks(TICKS_APART).into_iter().map(|(ms, x)| {
-        html! { <span class="tick" style={format!("left:{}", percent(x))}>{ short_time(ms) }</span> }
-    });
     let breaks = scene.axis.breaks().iter().map(|x| {
         html! { <span class="break" style={format!("left:{}", percent(*x))} title="A long wait, drawn short">{ "⌇" }</span> }
     });
     html! {
         <div class="axis" aria-hidden="true">
-            <div class="axis-track">{ for ticks }{ for breaks }</div>
+            <div class="axis-track">{ ticks(scene) }{ for breaks }</div>
         </div>
     }
+}
+
+/// The times alone.
+fn ticks(scene: &Scene) -> Html {
+    let ticks = scene.axis.ticks(TICKS_APART).into_iter().map(|(ms, x)| {
+        html! { <span class="tick" style={format!("left:{}", percent(x))}>{ short_time(ms) }</span> }
+    });
+    html! { <>{ for ticks }</> }
 }

@@ -21,11 +21,11 @@ pub(super) fn wall_time(ms: f64) -> String {
     )
 }
 
-/// `rent-9` follows on `rent-8`.
+/// `rent-9` follows on `rent-8`, and `alice:1` on `alice:0`.
 pub(super) fn next_name(name: &str) -> String {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let number: u32 = name[stem.len()..].parse().unwrap_or(1);
-    let dash = if stem.ends_with('-') { "" } else { "-" };
+    let dash = if stem.ends_with(['-', ':']) { "" } else { "-" };
     format!("{stem}{dash}{}", number.saturating_add(1))
 }
 

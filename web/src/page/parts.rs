@@ -47,7 +47,7 @@ pub(super) fn message(shape: Shape, label: Option<&Label>) -> Html {
 
 /// A number with so many decimals, as the browser writes it: Rust's way of writing floats is eighteen kilobytes of the
 /// program.
-pub(super) fn fixed(number: f64, decimals: u8) -> String {
+pub(crate) fn fixed(number: f64, decimals: u8) -> String {
     // Refused only for more than a hundred decimals.
     let text = Number::from(number).to_fixed(decimals);
     text.map_or_else(|_| String::new(), String::from)
@@ -75,7 +75,7 @@ pub(super) fn time(ms: f64) -> String {
 }
 
 /// A time on an axis, where the step is round.
-pub(super) fn short_time(ms: f64) -> String {
+pub(crate) fn short_time(ms: f64) -> String {
     if ms.abs() < 10_000.0 {
         format!("{} ms", fixed(ms, 0))
     } else {

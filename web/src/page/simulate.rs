@@ -468,9 +468,13 @@ impl Component for Simulate {
                     { told::told(link, &self.hand, session) }
                     { told::bar(link, &self.hand, session) }
                     if WORKBENCH { { self.hand_panel(session, &act) } }
-                    { topology::topology(&scene, session.cursor_ms(), still, picking, &stage) }
+                    if !scene.is_grid() {
+                        { topology::topology(&scene, session.cursor_ms(), still, picking, &stage) }
+                    }
                     { self.over_time(session, &scene, &stage, &look) }
-                    { unseen(session) }
+                    if !scene.is_grid() {
+                        { unseen(session) }
+                    }
                     if WORKBENCH { { futures::futures(session, &act) } }
                 </main>
                 { self.inspector(session, &scene, &stage, &act) }

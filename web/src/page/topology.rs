@@ -44,7 +44,12 @@ pub(super) fn topology(
     let links: Vec<Html> = links.collect();
     let height = boxes.first().map(|of| of.height_px).filter(|px| *px > 0.0);
     let style = height.map(|px| format!("height:{}px", fixed(px, 0)));
-    let class = classes!("topology", height.map(|_| "grouped"));
+    let is_many = boxes.is_empty() && scene.nodes.len() > ROOMY_NODES_MAX;
+    let class = classes!(
+        "topology",
+        height.map(|_| "grouped"),
+        is_many.then_some("many")
+    );
     html! {
         <section {class} {style} aria-label="Cluster" data-testid="topology">
             <svg class="links" viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true" focusable="false">
@@ -131,6 +136,9 @@ impl Picking<'_> {
         classes!(is_picked.then_some("picked"), is_cut.then_some("is-cut"))
     }
 }
+
+/// Of more nodes each has room for its number and its value.
+const ROOMY_NODES_MAX: usize = 8;
 
 /// Of more nodes the links are too many to be buttons; the form names their ends.
 const LINKS_NODES_MAX: usize = 7;

@@ -24,6 +24,7 @@ static TRANSFER: Form = Form {
     ],
     ways: &["Transfer", "Read the first item"],
     counts: false,
+    by_hand: None,
 };
 
 const fn number(id: &'static str, name: &'static str, first: &'static str) -> FormField {

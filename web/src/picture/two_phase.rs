@@ -26,6 +26,7 @@ static PAYMENT: Form = Form {
     ],
     ways: &["Submit"],
     counts: true,
+    by_hand: Some("by-hand-1"),
 };
 
 /// Draws two-phase.

@@ -64,6 +64,8 @@ pub enum Field {
     Text(&'static str),
     /// Another one.
     Also(&'static str),
+    /// One of those that a form has beyond three, by its place among them, with what it is.
+    More(usize, &'static str),
 }
 
 impl Verb {
@@ -140,6 +142,8 @@ pub struct Deed {
     pub text: String,
     /// Another one.
     pub also: String,
+    /// What stands in the fields that a form has beyond three.
+    pub more: Vec<String>,
 }
 
 impl Default for Deed {
@@ -152,12 +156,13 @@ impl Default for Deed {
             number: "100".to_owned(),
             text: String::new(),
             also: String::new(),
+            more: Vec::new(),
         }
     }
 }
 
-/// The name of a request by hand, where requests have names.
-const BY_HAND: &str = "by-hand-1";
+/// The fields of a form that have names of their own here.
+const NAMED_MAX: usize = 3;
 
 impl Deed {
     /// What has to be said.
@@ -171,11 +176,15 @@ impl Deed {
             fields.push(Field::How);
         }
         match form.map_or(&[][..], |form| form.fields) {
-            [text, also, number] => fields.extend([
-                Field::Text(text.name),
-                Field::Also(also.name),
-                Field::Number(number.name),
-            ]),
+            [text, also, number, more @ ..] => {
+                fields.extend([
+                    Field::Text(text.name),
+                    Field::Also(also.name),
+                    Field::Number(number.name),
+                ]);
+                let more = more.iter().enumerate();
+                fields.extend(more.map(|(place, field)| Field::More(place, field.name)));
+            }
             [text, number] => fields.extend([Field::Text(text.name), Field::Number(number.name)]),
             _ => {}
         }
@@ -189,7 +198,8 @@ impl Deed {
             let field = form.and_then(|form| form.fields.get(place));
             field.map_or("", |field| field.first)
         };
-        let last = form.map_or(0, |form| form.fields.len().saturating_sub(1));
+        let count = form.map_or(0, |form| form.fields.len());
+        let last = count.min(NAMED_MAX).saturating_sub(1);
         let number = match verb {
             Delay => "500",
             Clock => "200",
@@ -207,8 +217,10 @@ impl Deed {
                 };
                 [&list(1..=half), " | ", &list(half + 1..=scenario.nodes)].concat()
             }
-            Submit if form.is_some_and(|form| form.counts) => BY_HAND.to_owned(),
-            Submit => first(0).to_owned(),
+            Submit => {
+                let by_hand = form.and_then(|form| form.by_hand);
+                by_hand.unwrap_or_else(|| first(0)).to_owned()
+            }
             _ => String::new(),
         };
         *self = Deed {
@@ -223,6 +235,12 @@ impl Deed {
             number: number.to_owned(),
             text,
             also: if verb == Submit { first(1) } else { "" }.to_owned(),
+            more: match verb {
+                Submit => (NAMED_MAX..count)
+                    .map(|place| first(place).to_owned())
+                    .collect(),
+                _ => Vec::new(),
+            },
         };
     }
 
@@ -315,7 +333,10 @@ impl Deed {
                 let all = [self.text.as_str(), &self.also, &self.number];
                 let fields: Vec<&str> = match form.map_or(0, |form| form.fields.len()) {
                     2 => vec![all[0], all[2]],
-                    _ => all.to_vec(),
+                    _ => {
+                        let more = self.more.iter().map(String::as_str);
+                        all.into_iter().chain(more).collect()
+                    }
                 };
                 let request = picture::request(scenario.protocol, &fields, self.how)?;
                 let to = match any(self.other) {
@@ -373,8 +394,8 @@ impl Deed {
         }
         match scenario.protocol {
             ProtocolKind::TwoPhase => Ok(codec::encode(&change)),
-            #[cfg(feature = "sharded-2pc")]
-            ProtocolKind::Sharded2pc => Err(
+            #[cfg(any(feature = "sharded-2pc", feature = "snowball"))]
+            _ => Err(
                 "There is no world outside of this protocol: nothing of it can change.".to_owned(),
             ),
         }

@@ -61,8 +61,9 @@ fn what_is_done_by_hand_is_what_a_scenario_does_and_stays_when_looking_back() {
         if scenario.schedule == Schedule::Manual {
             continue;
         }
-        let mut session = at(entry.name, 9);
-        let node = session.scenario().nodes;
+        let node = scenario.nodes;
+        // Once all of them have started.
+        let mut session = at(entry.name, 9.max(2 * u64::from(node)));
         let is_up = session.sim().is_alive(NodeId(node));
         session.select(Some(node));
         session.crash_or_restart().unwrap();

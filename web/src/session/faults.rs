@@ -484,6 +484,8 @@ impl Session {
         let cursor = self.cursor_ms;
         self.scout = Scout::again(self.sim().clone(), self.interventions());
         self.history.cut(0);
+        #[cfg(feature = "snowball")]
+        self.shares.cut(0);
         self.story.cut(0);
         self.arrive();
         let next = self.sim().next_at().map_or(f64::INFINITY, to_ms);

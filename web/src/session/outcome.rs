@@ -5,7 +5,7 @@ use phaselab_core::types::NodeId;
 use phaselab_core::view::ViewScope;
 use phaselab_core::why::why;
 
-use super::Session;
+use super::{NODES_DRAWN_MAX, Session};
 use crate::history::History;
 
 /// What is decided: `withdraw-1 = A at nodes 1 2`.
@@ -95,6 +95,10 @@ impl Session {
             .focused()
             .filter(|_| is_over && !self.is_playing && self.goal.is_none())?;
         let sim = self.sim();
+        if usize::from(sim.scenario().nodes) > NODES_DRAWN_MAX {
+            // Of thousands, each would have to be asked why.
+            return None;
+        }
         let honest = |id: &NodeId| sim.is_alive(*id) && !sim.is_byzantine(*id);
         let groups = &sim.scenario().groups;
         let group = |id: NodeId| groups.get(usize::from(id.0) - 1);

@@ -4,6 +4,7 @@ use phaselab_core::event::{EventKind, Level};
 use phaselab_core::narrate;
 use phaselab_core::scenario::Intervention;
 use phaselab_core::sim::Sim;
+use phaselab_core::sim::timeline::NODES_MANY;
 
 /// The shortest stretch of time that lanes show.
 const HORIZON_MS_MIN: f64 = 100.0;
@@ -20,7 +21,11 @@ pub(super) struct Scout {
 impl Scout {
     /// One that takes a run of its own ahead.
     pub(super) fn new(mut sim: Sim) -> Scout {
-        sim.set_level(Level::Protocol);
+        // Of many nodes the phases are as many as their polls: what is worth telling is what they come to.
+        sim.set_level(match is_many(&sim) {
+            true => Level::Decisions,
+            false => Level::Protocol,
+        });
         sim.set_check_recovery(false);
         Scout {
             sim: Some(sim),
@@ -81,12 +86,20 @@ impl Scout {
             }
             self.read = sim.log().len();
             if stepped.is_none() {
+                if self.moments_ms.is_empty() && is_many(sim) {
+                    // Nothing is decided: what there is to see are polls, to the end.
+                    self.moments_ms.push(sim.now().0 as f64 / 1e6);
+                }
                 self.sim = None;
             } else if !has_time() {
                 break;
             }
         }
     }
+}
+
+fn is_many(sim: &Sim) -> bool {
+    sim.scenario().nodes > NODES_MANY
 }
 
 pub(super) fn is_fault(kind: EventKind) -> bool {

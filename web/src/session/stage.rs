@@ -1,5 +1,8 @@
 //! What a session shows: the stage, and events as lines.
 
+#[cfg(feature = "snowball")]
+use std::rc::Rc;
+
 use phaselab_core::event::RecordKind;
 use phaselab_core::narrate;
 use phaselab_core::sim::log::Logged;
@@ -9,9 +12,15 @@ use phaselab_core::view::ViewScope;
 
 use super::{NODES_DRAWN_MAX, Session, TOPICS_MAX, to_ms};
 use crate::axis::Axis;
+#[cfg(feature = "snowball")]
+use crate::crowd::Crowd;
 use crate::few::insert_sorted;
 use crate::history::Span;
 use crate::scene::{FlightScene, Label, NodePicture, NodeScene, Scene, Standing, Timeout, Topic};
+
+/// How long a time lanes show at once, where nodes poll.
+#[cfg(feature = "snowball")]
+const WINDOW_MS: f64 = 3_000.0;
 
 impl Session {
     /// Every event so far, or only those worth telling; the last `max` of them.
@@ -66,7 +75,18 @@ impl Session {
             ViewScope::Summary
         };
         let focus = self.focused();
-        let ids: Vec<NodeId> = sim.scenario().ids().take(NODES_DRAWN_MAX).collect();
+        #[cfg(feature = "snowball")]
+        let crowd = self.crowd(focus);
+        #[cfg(feature = "snowball")]
+        let is_grid = crowd.as_ref().is_some_and(Crowd::is_grid);
+        #[cfg(not(feature = "snowball"))]
+        let is_grid = false;
+        let ids: Vec<NodeId> = match is_grid {
+            // The others are cells.
+            true => self.selected.into_iter().collect(),
+            false => sim.scenario().ids().take(NODES_DRAWN_MAX).collect(),
+        };
+        let scope = if is_grid { self.scope() } else { scope };
         let signed = self.signed(focus);
         let nodes: Vec<NodeScene> = ids
             .iter()
@@ -77,6 +97,10 @@ impl Session {
             .iter()
             .filter_map(|node| node.picture.instance(focus?));
         let mut values: Vec<Hash32> = Vec::new();
+        #[cfg(feature = "snowball")]
+        for (value, _) in crowd.iter().flat_map(|crowd| &crowd.choices) {
+            insert_sorted(&mut values, *value);
+        }
         for instance in known {
             let chosen = instance.choices.iter().map(|choice| choice.value);
             let own = instance
@@ -90,19 +114,37 @@ impl Session {
         }
         Scene {
             spec: sim.spec(),
-            flights: self.flights(),
-            axis: Axis::new(
-                0.0,
-                self.horizon_ms(),
-                self.scout.moments_ms(),
-                self.cursor_ms,
-            ),
+            flights: if is_grid { Vec::new() } else { self.flights() },
+            axis: self.axis(),
             topics: self.topics(&nodes),
             focus,
             broken: self.broken_rules(),
             labels: values.into_iter().filter_map(label).collect(),
             selected: self.selected.map(|node| node.0),
+            #[cfg(feature = "snowball")]
+            crowd: crowd.map(Rc::new),
             nodes,
+        }
+    }
+
+    /// The clock of the lanes. Where nodes poll, something happens all the time: the axis goes along with the cursor.
+    fn axis(&self) -> Axis {
+        let (horizon, moments) = (self.horizon_ms(), self.scout.moments_ms());
+        #[cfg(feature = "snowball")]
+        if self.polls.is_some() && horizon > WINDOW_MS {
+            let from = (self.cursor_ms - WINDOW_MS * 0.75).clamp(0.0, horizon - WINDOW_MS);
+            return Axis::new(from, from + WINDOW_MS, moments, self.cursor_ms);
+        }
+        Axis::new(0.0, horizon, moments, self.cursor_ms)
+    }
+
+    /// How a node is.
+    pub(super) fn standing(&self, id: NodeId) -> Standing {
+        let sim = self.sim();
+        match (sim.is_alive(id), sim.is_byzantine(id)) {
+            (false, _) if sim.steps() > 0 => Standing::Crashed,
+            (_, true) => Standing::Byzantine,
+            _ => Standing::Up,
         }
     }
 
@@ -124,11 +166,7 @@ impl Session {
         signed: &[(NodeId, Hash32)],
     ) -> NodeScene {
         let sim = self.sim();
-        let standing = match (sim.is_alive(id), sim.is_byzantine(id)) {
-            (false, _) if sim.steps() > 0 => Standing::Crashed,
-            (_, true) => Standing::Byzantine,
-            _ => Standing::Up,
-        };
+        let standing = self.standing(id);
         let ribbon = self
             .history
             .ribbon(id.0, focus, standing != Standing::Crashed);
@@ -279,7 +317,7 @@ pub struct EventLine {
     pub is_cause: bool,
 }
 
-fn label(sim: &Sim, instance: InstanceId, value: Hash32) -> Option<Label> {
+pub(super) fn label(sim: &Sim, instance: InstanceId, value: Hash32) -> Option<Label> {
     let letter = sim.log().letter(instance, value)?;
     Some(Label {
         letter,

@@ -18,6 +18,7 @@ pub fn behaviour(how: Behaviour) -> &'static str {
         Behaviour::Amnesia => "forgets its votes",
         Behaviour::Forge => "forges names",
         Behaviour::Rush => "claims a far round",
+        Behaviour::Oppose => "says the opposite",
     }
 }
 

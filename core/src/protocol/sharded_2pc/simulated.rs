@@ -5,15 +5,13 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
 use super::command::Reason;
 use super::config::Clusters;
 use super::message::committed_value;
 use super::{Reply, Request, Sharded2pc, ShardedConfig, as_written, museum, oracle, swarm};
 use crate::crypto::Member;
 use crate::engine::{Env, Genesis, Never, RuleSet};
-use crate::environment::{Environment, Void};
+use crate::environment::{Environment, Nowhere, Void};
 use crate::explore::cluster::Bounds;
 use crate::history::{Call, End};
 use crate::museum::Exhibit;
@@ -22,11 +20,6 @@ use crate::protocol::{ReplyView, Simulated};
 use crate::scenario::Scenario;
 use crate::shards::{Item, ReplyParts, Shards, Wish};
 use crate::types::GroupId;
-
-/// There is no world outside.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Nowhere {}
 
 impl Simulated for Sharded2pc {
     type Setting = Nowhere;

@@ -225,7 +225,16 @@ fn tell(args: &ReplayArgs, live: &LiveReport, sim: &Sim, report: &Report, why: O
         (None, false) => "not the same run; --json has every detail".to_owned(),
     };
     let all = args.all;
-    story::tell(sim, report, &Telling { all, next, why });
+    story::tell(
+        sim,
+        report,
+        &Telling {
+            all,
+            verbose: false,
+            next,
+            why,
+        },
+    );
 }
 
 /// Reads what the paths name: files, folders of files, and folders of clusters.

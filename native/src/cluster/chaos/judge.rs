@@ -298,6 +298,7 @@ mod tests {
     /// A node in this life that knows nothing, or the event `x`.
     fn report(node: u16, life: u32, event: Option<At<'_>>) -> NodeReport {
         let instance = |(phase, signed, value): At<'_>| InstanceReport {
+            id: None,
             instance: "x".to_owned(),
             phase: phase.to_owned(),
             open: true,

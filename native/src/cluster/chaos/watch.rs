@@ -1,4 +1,4 @@
-//! Who watches a run: the judge of events that nodes decide, or the bank where items live in clusters.
+//! Who watches a run: the judge of events that nodes decide, the bank where items live in clusters, or who pays with coins.
 
 use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::types::NodeId;
@@ -6,12 +6,14 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::bank::{self, Bank};
+use super::coins::{self, Coins};
 use super::judge::{self, Judge};
 use super::load::{Heard, Load};
 use crate::client::NodeClient;
 use crate::config::NodeConfig;
 use crate::failure::Failure;
 use crate::genesis;
+use crate::purse::Purse;
 use crate::router::Router;
 
 /// Clients at work, and who judges what comes of it.
@@ -28,6 +30,8 @@ pub(super) enum Watch {
     },
     /// Items that live in clusters.
     Bank(Box<Bank>),
+    /// Coins that clients pay with.
+    Coins(Box<Coins>),
 }
 
 /// What came of it, in numbers.
@@ -38,6 +42,8 @@ pub(super) enum Counts {
     Events(judge::Counts),
     /// Of the bank.
     Bank(bank::Counts),
+    /// Of payments with coins.
+    Coins(coins::Counts),
 }
 
 impl Watch {
@@ -52,6 +58,10 @@ impl Watch {
         if let Some(router) = Router::new(configs) {
             return Ok(Watch::Bank(Box::new(Bank::open(router, rate, seed)?)));
         }
+        if let Some(purse) = configs.first().and_then(Purse::of) {
+            let coins = Coins::start(nodes, purse, rate, seed);
+            return Ok(Watch::Coins(Box::new(coins)));
+        }
         let request = genesis::sample(protocol).request;
         let (load, heard) = Load::start(nodes, request, rate, seed);
         let judge = Judge::new(protocol.spec());
@@ -62,6 +72,7 @@ impl Watch {
     pub(super) async fn hear(&mut self) {
         match self {
             Watch::Bank(bank) => bank.hear().await,
+            Watch::Coins(coins) => coins.hear().await,
             Watch::Events { judge, heard, .. } => match heard.recv().await {
                 Some(Heard::Report(report)) => judge.look(&report),
                 Some(Heard::Answer(node, answer)) => judge.answer(node, &answer),
@@ -74,6 +85,7 @@ impl Watch {
     pub(super) fn rest(&self) {
         match self {
             Watch::Bank(bank) => bank.rest(),
+            Watch::Coins(coins) => coins.rest(),
             Watch::Events { load, .. } => load.rest(),
         }
     }
@@ -82,6 +94,7 @@ impl Watch {
     pub(super) async fn unfinished(&mut self, nodes: &[NodeId]) -> Vec<String> {
         match self {
             Watch::Bank(bank) => bank.unfinished().await,
+            Watch::Coins(coins) => coins.unfinished().await,
             Watch::Events { judge, load, .. } => {
                 let mut unfinished = judge.unfinished(nodes);
                 if !load.is_at_rest() && unfinished.is_empty() {
@@ -96,6 +109,7 @@ impl Watch {
     pub(super) fn blame(&mut self, what: String) {
         match self {
             Watch::Bank(bank) => bank.blame(what),
+            Watch::Coins(coins) => coins.blame(what),
             Watch::Events { judge, .. } => judge.blame(what),
         }
     }
@@ -104,6 +118,7 @@ impl Watch {
     pub(super) fn asked(&self) -> u64 {
         match self {
             Watch::Bank(bank) => bank.asked(),
+            Watch::Coins(coins) => coins.asked(),
             Watch::Events { load, .. } => load.asked(),
         }
     }
@@ -112,6 +127,7 @@ impl Watch {
     pub(super) fn progress(&self) -> String {
         match self {
             Watch::Bank(bank) => bank.progress(),
+            Watch::Coins(coins) => coins.progress(),
             Watch::Events { judge, .. } => format!("{} events decided", judge.counts().decided),
         }
     }
@@ -120,6 +136,7 @@ impl Watch {
     pub(super) fn broken(&self) -> u64 {
         match self {
             Watch::Bank(bank) => bank.broken(),
+            Watch::Coins(coins) => coins.broken(),
             Watch::Events { judge, .. } => judge.broken(),
         }
     }
@@ -128,6 +145,7 @@ impl Watch {
     pub(super) fn violations(&self) -> &[String] {
         match self {
             Watch::Bank(bank) => bank.violations(),
+            Watch::Coins(coins) => coins.violations(),
             Watch::Events { judge, .. } => judge.violations(),
         }
     }
@@ -136,6 +154,7 @@ impl Watch {
     pub(super) fn counts(&self) -> Counts {
         match self {
             Watch::Bank(bank) => Counts::Bank(bank.counts()),
+            Watch::Coins(coins) => Counts::Coins(coins.counts()),
             Watch::Events { judge, .. } => Counts::Events(judge.counts()),
         }
     }
@@ -146,6 +165,7 @@ impl Counts {
     pub(super) fn lines(&self, asked: u64) -> [String; 2] {
         match self {
             Counts::Bank(counts) => counts.lines(asked),
+            Counts::Coins(counts) => counts.lines(asked),
             Counts::Events(judge::Counts {
                 acknowledged,
                 decided,

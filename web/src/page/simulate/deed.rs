@@ -33,13 +33,45 @@ pub(super) fn choose(
     }
 }
 
+/// Of more nodes than this one writes the number: a list of thousands is no help.
+const LISTED_MAX: u16 = 64;
+
+/// Which node; with `any`, or any of them.
+pub(super) fn which(
+    id: &'static str,
+    name: &'static str,
+    session: &Session,
+    any: Option<&str>,
+    chosen: usize,
+    act: &Callback<HandAct>,
+    mean: fn(usize) -> HandAct,
+) -> Html {
+    let last = session.scenario().nodes;
+    if last <= LISTED_MAX {
+        return choose(id, name, nodes(session, any), chosen, act, mean);
+    }
+    // In a list, whoever can be any stands first.
+    let (first, shift) = if any.is_some() { (0, 0) } else { (1, 1) };
+    let oninput = act.reform(move |event: InputEvent| {
+        let input = event.target_dyn_into::<HtmlInputElement>();
+        let number = input.map_or(0.0, |input| input.value_as_number());
+        let number = number.clamp(f64::from(first), f64::from(last)) as usize;
+        mean(number.saturating_sub(shift))
+    });
+    html! {
+        <label><span>{ name }</span>
+            <input {id} type="number" min={first.to_string()} max={last.to_string()} value={(chosen + shift).to_string()} {oninput}
+                data-testid={id} /></label>
+    }
+}
+
 /// A field to write in.
 fn write(
     id: &'static str,
     name: &'static str,
     value: &str,
     act: &Callback<HandAct>,
-    mean: fn(String) -> HandAct,
+    mean: impl Fn(String) -> HandAct + 'static,
 ) -> Html {
     let oninput = act.reform(move |event: InputEvent| {
         let input = event.target_dyn_into::<HtmlInputElement>();
@@ -62,7 +94,7 @@ pub(super) fn button(
 }
 
 /// `node 1`, `node 2`; with `any` first if that can be meant.
-pub(super) fn nodes(session: &Session, any: Option<&str>) -> impl Iterator<Item = String> {
+fn nodes(session: &Session, any: Option<&str>) -> impl Iterator<Item = String> {
     let any = any.map(str::to_owned).into_iter();
     any.chain((1..=session.scenario().nodes).map(|node| format!("node {node}")))
 }
@@ -79,22 +111,24 @@ pub(super) fn panel(hand: &Hand, session: &Session, act: &Callback<HandAct>) -> 
         .map(|field| match field {
             Field::Node => {
                 let chosen = usize::from(deed.node.saturating_sub(1));
-                choose(
+                which(
                     "deed-node",
                     "Node",
-                    nodes(session, None),
+                    session,
+                    None,
                     chosen,
                     act,
                     HandAct::Node,
                 )
             }
             Field::Other => {
-                let nodes = nodes(session, Some("any"));
-                choose(
+                let chosen = usize::from(deed.other);
+                which(
                     "deed-other",
                     "To",
-                    nodes,
-                    usize::from(deed.other),
+                    session,
+                    Some("any"),
+                    chosen,
                     act,
                     HandAct::Other,
                 )
@@ -106,6 +140,14 @@ pub(super) fn panel(hand: &Hand, session: &Session, act: &Callback<HandAct>) -> 
             Field::Number(name) => write("deed-number", name, &deed.number, act, HandAct::Number),
             Field::Text(name) => write("deed-text", name, &deed.text, act, HandAct::Text),
             Field::Also(name) => write("deed-also", name, &deed.also, act, HandAct::Also),
+            Field::More(place, name) => {
+                let (id, value) = match place {
+                    0 => ("deed-more-0", deed.more.first()),
+                    _ => ("deed-more-1", deed.more.get(place)),
+                };
+                let value = value.map_or("", String::as_str);
+                write(id, name, value, act, move |text| HandAct::More(place, text))
+            }
         });
     let onsubmit = act.reform(|event: SubmitEvent| {
         event.prevent_default();

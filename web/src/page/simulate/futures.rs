@@ -3,7 +3,7 @@
 use yew::prelude::*;
 
 use super::super::parts::time;
-use super::deed::{button, choose, nodes};
+use super::deed::{button, choose, which};
 use super::hand::{FUTURES, Hand, HandAct, Panel};
 use crate::session::Session;
 use crate::session::branches::Branch;
@@ -111,7 +111,7 @@ pub(super) fn breakpoints(hand: &Hand, session: &Session, act: &Callback<HandAct
         <section class="check" aria-label="Breakpoints" data-testid="breakpoints">
             <div class="check-form">
                 { choose("wait", "Stop at", waits, hand.wait, act, HandAct::Wait) }
-                { choose("wait-at", "Where", nodes(session, Some("any node")), hand.wait_at, act, HandAct::WaitAt) }
+                { which("wait-at", "Where", session, Some("any node"), hand.wait_at, act, HandAct::WaitAt) }
                 { button("Set", "set-wait", act, HandAct::SetWait) }
                 <label class="tick-box"><input type="checkbox" checked={breakpoints.on_broken} onchange={on_broken}
                     data-testid="on-broken" />{ "a broken rule" }</label>

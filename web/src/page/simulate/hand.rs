@@ -48,6 +48,7 @@ pub(crate) enum HandAct {
     Number(String),
     Text(String),
     Also(String),
+    More(usize, String),
     /// Does what the form says.
     Do,
     CrashOrRestart,
@@ -132,6 +133,12 @@ impl Hand {
             }
             HandAct::Number(number) => {
                 self.deed.number = number;
+                Ok(())
+            }
+            HandAct::More(place, text) => {
+                if let Some(more) = self.deed.more.get_mut(place) {
+                    *more = text;
+                }
                 Ok(())
             }
             HandAct::Text(text) => {

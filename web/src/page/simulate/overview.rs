@@ -3,7 +3,7 @@
 use phaselab_core::types::NodeId;
 use yew::prelude::*;
 
-use crate::session::{Session, TOPICS_MAX};
+use crate::session::{NODES_DRAWN_MAX, Session, TOPICS_MAX};
 
 /// Draws it.
 pub(super) fn overview(session: &Session) -> Html {
@@ -56,7 +56,15 @@ pub(super) fn overview(session: &Session) -> Html {
     }
 }
 
+/// The nodes by number; of many, how many they are.
 fn words(nodes: &[NodeId]) -> String {
+    if nodes.len() > NODES_DRAWN_MAX {
+        return format!(
+            "1 to {}: {} of them",
+            nodes.last().map_or(0, |node| node.0),
+            nodes.len()
+        );
+    }
     nodes
         .iter()
         .map(|node| node.0.to_string())

@@ -55,7 +55,7 @@ impl Simulate {
         }
     }
 
-    /// Lanes or space-time.
+    /// Lanes or space-time; of many nodes a grid.
     pub(super) fn over_time(
         &self,
         session: &Session,
@@ -64,6 +64,9 @@ impl Simulate {
         look: &Callback<LookAct>,
     ) -> Html {
         let picture = picture::of(session.sim().spec());
+        if scene.is_grid() {
+            return lanes::lanes(scene, picture, stage);
+        }
         let body = match self.look.view {
             View::Lanes => lanes::body(scene, picture, stage),
             View::SpaceTime if !WORKBENCH => html! {},
