@@ -20,12 +20,12 @@ fn find(name: &str) -> Option<(&'static str, Scenario)> {
     ))
 }
 
-/// Those of few nodes: each is played dozens of times.
+/// Those of few nodes, and of hardened rules in the first place: each is played dozens of times.
 fn scenarios() -> impl Iterator<Item = (&'static str, Scenario)> {
     scenario::builtin()
         .iter()
         .map(|entry| find(entry.name).expect("built in"))
-        .filter(|(_, scenario)| scenario.nodes <= 12)
+        .filter(|(name, scenario)| scenario.nodes <= 12 && !name.contains("as-written"))
 }
 
 fn acts() -> Vec<Vec<Act>> {
