@@ -20,12 +20,10 @@ fn find(name: &str) -> Option<(&'static str, Scenario)> {
     ))
 }
 
-/// Those of few nodes, and of hardened rules in the first place: each is played dozens of times.
 fn scenarios() -> impl Iterator<Item = (&'static str, Scenario)> {
     scenario::builtin()
         .iter()
         .map(|entry| find(entry.name).expect("built in"))
-        .filter(|(name, scenario)| scenario.nodes <= 12 && !name.contains("as-written"))
 }
 
 fn acts() -> Vec<Vec<Act>> {
@@ -87,9 +85,14 @@ fn played(scenario: &Scenario, acts: &[Act], first: u64) -> Timeline {
 #[test]
 fn a_shared_run_is_the_same_run_and_so_is_its_trace() {
     let mut hashes = BTreeSet::new();
-    for (name, scenario) in scenarios() {
-        for acts in acts() {
-            for first in [0, 9, 40] {
+    for (place, (name, scenario)) in scenarios().enumerate() {
+        for (kind, acts) in acts().into_iter().enumerate() {
+            let firsts = [0, 9, 40];
+            // Runs of polls are long: each act is tried once in each, at another step in the next.
+            let polls = scenario.protocol == ProtocolKind::Snowball;
+            let turn = (place + kind) % firsts.len();
+            let mine = if polls { turn..=turn } else { 0..=2 };
+            for first in firsts[mine].iter().copied() {
                 let run = played(&scenario, &acts, first);
                 let link = Link::of(run.sim(), &find).unwrap();
                 assert!(matches!(&link.scenario, Shared::Builtin { name: of, .. } if of == name));
