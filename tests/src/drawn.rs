@@ -10,6 +10,17 @@ use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::sim::Sim;
 use phaselab_core::sim::report::Report;
 
+/// The faults of every swarm: what networks and crashes do, at each point of a step.
+pub const FAULTS: [&str; 7] = [
+    "loss",
+    "duplication",
+    "delay",
+    "partition",
+    "crash_between_steps",
+    "crash_before_handling",
+    "crash_after_persist",
+];
+
 /// What came of every seed, by seed. A run that panicked has no report.
 pub struct Drawn {
     protocol: ProtocolKind,
@@ -98,7 +109,7 @@ impl Drawn {
         self.ended().map(of).sum()
     }
 
-    /// Asserts that each of these kinds of faults fired, and that nothing impossible was asked for: a swarm that never
+    /// Asserts that [`FAULTS`] and each of these kinds fired, and that nothing impossible was asked for: a swarm that never
     /// crashed a node would prove nothing about crashes.
     ///
     /// # Panics
@@ -106,7 +117,7 @@ impl Drawn {
     pub fn assert_fired(&self, kinds: &[&str]) {
         let fired = self.fired();
         println!("{fired:#?}");
-        for kind in kinds {
+        for kind in FAULTS.iter().chain(kinds) {
             assert!(fired.contains_key(kind), "no {kind} in {fired:?}");
         }
         assert_eq!(fired.get("impossible"), None, "{fired:?}");
