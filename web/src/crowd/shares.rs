@@ -78,7 +78,11 @@ impl Shares {
                 }
                 flow.now[usize::from(change.node) - 1] = change.was;
             }
+            // Values are numbered in the order in which they were first preferred.
+            let numbers = flow.changes.iter().map(|change| change.is);
+            flow.values.truncate(numbers.max().unwrap_or(0).into());
         }
+        self.flows.retain(|_, flow| !flow.changes.is_empty());
     }
 
     /// Every value that somebody preferred.
@@ -168,5 +172,9 @@ mod tests {
         noted(&mut shares, 2, 30, 2, A);
         assert_eq!(shares, whole, "the same again gives the same");
         assert_eq!(shares.at(InstanceId(A), &[A], &[5.0]), []);
+        shares.cut(1);
+        assert_eq!(shares.values(KEY), [A], "B is not heard of yet");
+        shares.cut(0);
+        assert_eq!(shares, Shares::default());
     }
 }
