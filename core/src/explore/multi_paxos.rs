@@ -3,9 +3,15 @@
 //! Whoever leads proposes one command, its number, in a new slot, besides its no-op; so two ballots are two commands.
 //! Messages are those ever sent; each arrives at any time, again and again, or never. A crash is a restart from the
 //! tables. Whoever crashes after a step is durable and before it has sent is one that sent and whose messages never arrive,
-//! so that a crash between two steps is that crash too. Nobody is told what is chosen: learners decide nothing. Entries
-//! beyond [`MultiPaxos::slots`] stay with their leader: of two ballots, only one that took over what the other wrote gets
-//! there, so that nobody contradicts it.
+//! so that a crash between two steps is that crash too. Heartbeats are left out: they repeat what other messages say.
+//!
+//! What keeps it small, and loses nothing:
+//!
+//! - As many members seek leadership as there are ballots, the first ones. Numbers only order the ballots of those who
+//!   seek: any others can be renumbered to these.
+//! - A message that can change nothing any more is forgotten (`multi_paxos/forget.rs`).
+//! - A refusal is no message. Whoever seeks a ballot promised it, and got the question of everybody who seeks a lower
+//!   one, or will: so whoever sought one may hear of a higher one as soon as it is sought.
 //!
 //! *Agreement* is judged by who accepted what, not by what members believe: in a slot a majority accepts one command
 //! under one ballot, whichever ballot that is; and whoever believes an entry to be chosen is right.
@@ -21,6 +27,8 @@ use crate::paxos::{Ballot, Group, Message, Out, Paxos, Slot, Tables, Whom};
 use crate::store::{Rows, TableId, TableSpec, WriteBatch};
 use crate::types::{Incarnation, NodeId};
 
+mod forget;
+
 /// A group and its bounds.
 #[derive(Clone, Debug)]
 pub struct MultiPaxos {
@@ -29,10 +37,12 @@ pub struct MultiPaxos {
     pub ballots: u8,
     /// How often members crash, all together.
     pub crashes: u8,
-    /// Entries of later slots are not sent.
-    pub slots: Slot,
+    /// Whether members are told what is chosen; where they are not, only leaders learn it.
+    pub tells: bool,
     /// Whether a restart forgets what was promised: to see that it matters.
     pub forgets: bool,
+    /// Whether messages that can change nothing any more are kept: to see that they do not matter.
+    pub keeps: bool,
 }
 
 const TABLES: Tables = Tables {
@@ -54,16 +64,20 @@ pub struct Packet {
     message: Message<u16>,
 }
 
+/// In which slot, under which ballot, by whom, and what.
+type Acceptance = (Slot, Ballot, NodeId, Option<u16>);
+
 /// The group at one moment.
 #[derive(Clone)]
 pub struct State {
     members: Vec<Arc<Paxos<u16>>>,
     /// Everything that was sent.
-    sent: Map<Fingerprint, Arc<Packet>>,
+    sent: Arc<Map<Fingerprint, Arc<Packet>>>,
     /// Who accepted what, ever.
-    accepted: Set<(Slot, Ballot, NodeId, Option<u16>)>,
+    accepted: Arc<Set<Acceptance>>,
     proposed: Set<NodeId>,
-    ballots: u8,
+    /// Every ballot that was sought.
+    sought: Set<Ballot>,
     crashes: u8,
 }
 
@@ -75,7 +89,7 @@ impl Hash for State {
             print.hash(hasher);
         }
         self.accepted.hash(hasher);
-        (&self.proposed, self.ballots, self.crashes).hash(hasher);
+        (&self.proposed, &self.sought, self.crashes).hash(hasher);
     }
 }
 
@@ -88,19 +102,23 @@ pub enum Action {
     Propose(NodeId),
     /// A message arrives.
     Deliver(Arc<Packet>),
+    /// A member that sought leadership hears of a higher ballot, from whoever seeks that one.
+    Refuse(NodeId, Ballot),
     /// A member crashes, and restarts.
     Restart(NodeId),
 }
 
 impl MultiPaxos {
-    /// A group of so many members.
+    /// A group of so many members. Those who may crash are told nothing of what is chosen, unless `tells` is set: that is
+    /// more than can be searched to its end.
     pub fn new(members: u16, ballots: u8, crashes: u8) -> MultiPaxos {
         MultiPaxos {
             members: (1..=members).map(NodeId).collect(),
             ballots,
             crashes,
-            slots: 2,
+            tells: crashes == 0,
             forgets: false,
+            keeps: false,
         }
     }
 
@@ -128,6 +146,26 @@ impl MultiPaxos {
         Paxos::load(TABLES, &rows).expect("a member's own rows give it back")
     }
 
+    /// What a step of a member sends to each of the others, refusals aside, and all that is not to be told.
+    fn packets(&self, from: NodeId, out: Out<u16>) -> impl Iterator<Item = Packet> {
+        let told = out.sends.into_iter();
+        let told = told.filter(|(_, message)| match message {
+            Message::Refused { .. } => false,
+            Message::CommitRequest { .. } => self.tells,
+            _ => true,
+        });
+        told.flat_map(move |(whom, message)| {
+            let others = self.members.iter().filter(move |to| **to != from);
+            let meant =
+                others.filter(move |to| matches!(whom, Whom::Others) || whom == Whom::One(**to));
+            meant.map(move |to| Packet {
+                from,
+                to: *to,
+                message: message.clone(),
+            })
+        })
+    }
+
     /// Takes a step of a member into the state; `None` if it changes nothing.
     fn step(
         &self,
@@ -142,33 +180,21 @@ impl MultiPaxos {
         member.tables(&mut |table| table.drain(&mut written));
         let mut next = state.clone();
         for (slot, entry) in member.entries() {
-            next.accepted.insert((slot, entry.ballot, node, entry.req));
+            let acceptance = (slot, entry.ballot, node, entry.req);
+            if !next.accepted.contains(&acceptance) {
+                Arc::make_mut(&mut next.accepted).insert(acceptance);
+            }
         }
-        for (whom, message) in out.sends {
-            // Who was told what is chosen changes nothing that is judged.
-            if !matches!(message, Message::CommitRequest { .. }) {
-                self.send(&mut next, node, whom, message);
+        for packet in self.packets(node, out) {
+            let print = Fingerprint::of(&packet);
+            if next.sent.get(&print).is_none() {
+                Arc::make_mut(&mut next.sent).insert(print, Arc::new(packet));
             }
         }
         let is_new = member != *state.members[at] || next.sent.len() > state.sent.len();
         next.members[at] = Arc::new(member);
+        self.forget(&mut next);
         is_new.then_some(next)
-    }
-
-    fn send(&self, state: &mut State, from: NodeId, whom: Whom, message: Message<u16>) {
-        if matches!(message, Message::AcceptRequest { seq, .. } if seq > self.slots) {
-            return;
-        }
-        for to in self.members.iter().copied() {
-            if to == from || !matches!(whom, Whom::Others) && whom != Whom::One(to) {
-                continue;
-            }
-            let message = message.clone();
-            let packet = Packet { from, to, message };
-            state
-                .sent
-                .get_or_insert_with(Fingerprint::of(&packet), || Arc::new(packet));
-        }
     }
 }
 
@@ -216,10 +242,10 @@ impl Model for MultiPaxos {
         let empty = Arc::new(empty);
         Vec::from([State {
             members: self.members.iter().map(|_| empty.clone()).collect(),
-            sent: Map::new(),
-            accepted: Set::new(),
+            sent: Arc::new(Map::new()),
+            accepted: Arc::new(Set::new()),
             proposed: Set::new(),
-            ballots: 0,
+            sought: Set::new(),
             crashes: 0,
         }])
     }
@@ -228,8 +254,15 @@ impl Model for MultiPaxos {
         let may_crash = state.crashes < self.crashes;
         for node in self.members.iter().copied() {
             let leads = state.members[self.place(node)].leads();
-            if state.ballots < self.ballots && !leads {
+            let seeks = node.0 <= u16::from(self.ballots);
+            if seeks && state.sought.len() < usize::from(self.ballots) && !leads {
                 actions.push(Action::Elect(node));
+            }
+            let promised = state.members[self.place(node)].promised();
+            if let Some(lowest) = state.sought.iter().find(|ballot| ballot.node == node) {
+                let above = |ballot: &&Ballot| **ballot > promised.max(*lowest);
+                let higher = state.sought.iter().filter(above);
+                actions.extend(higher.map(|ballot| Action::Refuse(node, *ballot)));
             }
             if leads && !state.proposed.contains(&node) {
                 actions.push(Action::Propose(node));
@@ -247,7 +280,8 @@ impl Model for MultiPaxos {
         match action {
             Action::Elect(node) => {
                 let mut next = self.step(state, *node, |member, group| member.elect(group))?;
-                next.ballots += 1;
+                next.sought
+                    .insert(next.members[self.place(*node)].promised());
                 Some(next)
             }
             Action::Propose(node) => {
@@ -264,6 +298,12 @@ impl Model for MultiPaxos {
                     member.receive(group, *from, message)
                 })
             }
+            Action::Refuse(node, ballot) => {
+                let (from, ballot) = (ballot.node, *ballot);
+                self.step(state, *node, |member, group| {
+                    member.receive(group, from, &Message::Refused { ballot })
+                })
+            }
             Action::Restart(node) => {
                 let at = self.place(*node);
                 let member = self.restart(&state.members[at]);
@@ -272,6 +312,7 @@ impl Model for MultiPaxos {
                 }
                 let mut next = state.clone();
                 next.members[at] = Arc::new(member);
+                self.forget(&mut next);
                 next.crashes += 1;
                 Some(next)
             }
@@ -285,6 +326,10 @@ impl Model for MultiPaxos {
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeSet;
+    use alloc::format;
+    use alloc::string::String;
+
     use super::*;
     use crate::explore::{Limits, Outcome, Search};
 
@@ -296,8 +341,44 @@ mod tests {
 
     #[test]
     fn one_ballot_is_searched_to_its_end() {
-        let outcome = search(MultiPaxos::new(3, 1, 0));
+        let outcome = search(MultiPaxos::new(3, 1, 1));
         assert_eq!((outcome.violation, outcome.complete), (None, true));
+    }
+
+    /// All that can be accepted, believed and promised.
+    fn reached(model: &MultiPaxos) -> BTreeSet<String> {
+        let mut known: BTreeSet<Fingerprint> = BTreeSet::new();
+        let mut open = model.init();
+        let mut reached = BTreeSet::new();
+        let mut actions = Vec::new();
+        while let Some(state) = open.pop() {
+            if !known.insert(Fingerprint::of(&state)) {
+                continue;
+            }
+            let of = |member: &Arc<Paxos<u16>>| {
+                let entries: Vec<_> = member.entries().collect();
+                format!("{:?} {entries:?} {}", member.promised(), member.leads())
+            };
+            let members: Vec<String> = state.members.iter().map(of).collect();
+            reached.insert(format!("{members:?} {:?}", state.accepted));
+            actions.clear();
+            model.actions(&state, &mut actions);
+            open.extend(
+                actions
+                    .iter()
+                    .filter_map(|action| model.next(&state, action)),
+            );
+        }
+        reached
+    }
+
+    #[test]
+    fn what_is_forgotten_changed_nothing() {
+        let mut model = MultiPaxos::new(3, 1, 0);
+        let some = reached(&model);
+        model.keeps = true;
+        assert!(some.len() > 20);
+        assert_eq!(some, reached(&model));
     }
 
     /// Member 3 promises both ballots, crashes, and accepts under the lower one what the higher one never heard of.
@@ -341,8 +422,12 @@ mod tests {
                 let mut actions = Vec::new();
                 model.actions(&state, &mut actions);
                 let action = actions.iter().find(|action| is_meant(action));
-                let action = action.unwrap_or_else(|| panic!("step {place}: {actions:?}"));
                 assert_eq!(model.broken(&state), None, "step {place}");
+                let Some(action) = action else {
+                    // What would be refused is forgotten.
+                    assert!(!forgets && place == 9, "step {place}: {actions:?}");
+                    continue;
+                };
                 // Whoever forgets nothing is the same after it restarts.
                 let next = model.next(&state, action);
                 state = next.unwrap_or(state);

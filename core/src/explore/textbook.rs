@@ -78,7 +78,10 @@ impl Textbook {
             // One alone contradicts nobody.
             Textbook::BrokenCommit => (2..=two_phase_commit::MANAGERS_MAX, MANAGERS),
             Textbook::MultiPaxos => (1..=3, "ballots of 3 members"),
-            Textbook::MultiPaxosCrash => (1..=3, "ballots of 3 members, one of which crashes once"),
+            Textbook::MultiPaxosCrash => (
+                1..=3,
+                "ballots of 3 members; one crashes once, and only leaders learn what is chosen",
+            ),
         }
     }
 
