@@ -9,6 +9,12 @@ import { buildWasm } from './lib/wasm-build.mjs';
 import { requireWasmEnvironment } from './lib/wasm-target.mjs';
 import { pageFolder, root } from './lib/workspace.mjs';
 
+/** The sheets of web/styles, in the order in which they are read: later ones change earlier ones. */
+const sheets = [
+  ...['base', 'top', 'left', 'values', 'cluster', 'lanes', 'crowds', 'space-time', 'help', 'inspector', 'transport'],
+  ...['live', 'museum', 'checker', 'by-hand', 'narrow', 'colours'],
+];
+
 main(async () => {
   const env = requireWasmEnvironment();
   const assembled = join(targetDirectory(env), 'page');
@@ -26,9 +32,18 @@ main(async () => {
   ]);
   for (const name of ['index.html', 'worker.js', 'checker.js']) cpSync(join(root, 'web', name), join(assembled, name));
   cpSync(join(root, 'web', 'static'), join(assembled, 'static'), { recursive: true });
+  writeFileSync(join(assembled, 'static', 'page.css'), stylesheet());
   mirror(assembled, pageFolder);
   say('the page is in web/dist');
 });
+
+/** One file of all sheets. */
+function stylesheet() {
+  const folder = join(root, 'web', 'styles');
+  const unread = filesIn(folder).filter((name) => !sheets.includes(name.replace(/\.css$/, '')));
+  if (unread.length > 0) throw new Error(`web/styles: not in the list of sheets of scripts/build-page.mjs: ${unread.join(', ')}`);
+  return sheets.map((name) => readFileSync(join(folder, `${name}.css`), 'utf8')).join('\n');
+}
 
 /** The checker and the museum are the npm package, in a folder of their own: the first visit does not load them. */
 async function buildChecker(assembled, env) {
