@@ -216,6 +216,7 @@ fn open_view(
         let alive = state.choices(&row.key).into_iter();
         choices.extend(alive.map(|value| choice(state, value, strength(&value), round)));
         fields.push(Field::new("preference", label(state, &row.preference)));
+        fields.push(Field::new("sample", sample(env)));
         meters = voting.map_or_else(Vec::new, |voting| poll_meters(env, voting, row, round));
     }
     InstanceView {
@@ -230,6 +231,17 @@ fn open_view(
         meters,
         choices,
         fields,
+    }
+}
+
+/// How many are asked, of how many. Samples that do not differ break no tie.
+fn sample(env: &Env<Snowball>) -> String {
+    let others = config::others(env);
+    let asked = env.config.parameters(others).k;
+    if asked < others {
+        format!("{asked} of {others}")
+    } else {
+        format!("all {others}; an even split can last for ever")
     }
 }
 
