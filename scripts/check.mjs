@@ -2,7 +2,7 @@
 
 import { main, run } from './lib/process.mjs';
 import { runStages } from './lib/stages.mjs';
-import { ensureLints, ensureRust, wholeTest } from './lib/toolchain.mjs';
+import { buildOptions, ensureLints, ensureRust, wholeTest } from './lib/toolchain.mjs';
 import { requireWasmEnvironment } from './lib/wasm-target.mjs';
 
 const strictly = ['--', '-D', 'warnings'];
@@ -23,6 +23,6 @@ main(() => {
     cargo('lints of web/ on wasm32', ['clippy', '-p', 'phaselab-web', ...onWasm, ...strictly], wasm),
     // Always the whole workspace: another selection of packages has other features and compiles iroh again.
     // `npm test` runs them with all the others.
-    ...(process.env[wholeTest] ? [] : [cargo('fast tests', ['test', '--workspace', '--lib', '--bins'])]),
+    ...(process.env[wholeTest] ? [] : [cargo('fast tests', ['test', ...buildOptions, '--workspace', '--lib', '--bins'])]),
   ]);
 });

@@ -15,7 +15,7 @@ main(() => {
     // The binary of the other tests. Cargo links it again when the page that it embeds has changed.
     PHASELAB: join(targetDirectory(native), 'debug', 'phaselab'),
   };
-  run('cargo', ['build', ...buildOptions(), '--workspace', '--bins'], { env: native });
+  run('cargo', ['build', ...buildOptions, '--workspace', '--bins'], { env: native });
   const playwright = join(root, 'node_modules', '.bin', 'playwright');
   run(playwright, ['test', '--config', join('tests', 'browser'), ...process.argv.slice(2)], { env });
 });

@@ -13,7 +13,7 @@ main(() => {
   if (files.length === 0) throw new Failed('tests in Node.js', `${folder} has none`);
   const native = nativeEnvironment();
   // The binary of the other tests, whose reports are the reference.
-  run('cargo', ['build', ...buildOptions(), '--workspace', '--bins'], { env: native });
+  run('cargo', ['build', ...buildOptions, '--workspace', '--bins'], { env: native });
   const env = { ...native, PHASELAB: join(targetDirectory(native), 'debug', 'phaselab') };
   run(process.execPath, ['--test', ...files.map((name) => join(folder, name))], { env });
 });

@@ -7,7 +7,7 @@ import { buildOptions, nativeEnvironment, wholeTest } from './lib/toolchain.mjs'
 process.env[wholeTest] = '1';
 
 const script = (name) => () => runScript(name);
-const cargo = (command, ...args) => () => run('cargo', [command, ...buildOptions(), ...args], { env: nativeEnvironment() });
+const cargo = (command, ...args) => () => run('cargo', [command, ...buildOptions, ...args], { env: nativeEnvironment() });
 
 function checkLockFile() {
   run('cargo', ['metadata', '--locked', '--format-version', '1'], { env: nativeEnvironment(), quiet: true });

@@ -14,12 +14,10 @@ export function nativeEnvironment() {
 }
 
 /**
- * Options of cargo for what `npm test` runs. Its tests step protocols by the million: with a core that is optimised a
- * little they take a tenth of the time. It takes two minutes to build, which a single test is not worth.
+ * Options of cargo for whatever tests run. They step protocols by the million: with a core that is optimised a little
+ * they take a tenth of the time. Not in the manifest: lints would build the core of the page's build script so, too.
  */
-export function buildOptions() {
-  return process.env[wholeTest] ? ['--config', 'profile.dev.package.phaselab-core.opt-level=1'] : [];
-}
+export const buildOptions = ['--config', 'profile.dev.package.phaselab-core.opt-level=1'];
 
 /** Set while `npm test` runs. */
 export const wholeTest = 'PHASELAB_WHOLE_TEST';
