@@ -22,10 +22,13 @@
 //! again, at zero.
 //! Upon final transactions that no block holds: build a block after `block_interval_ms`, the members in turn by height;
 //! the others wait `vote_timeout_ms` longer each. A block is a choice for its height once everything in it is final here,
-//! it follows the own chain and pays no more than subsidy and fees; of several, the block of whoever's turn came first is
-//! preferred until a poll about the height succeeds.
+//! it follows the own chain and pays no more than subsidy and fees. Of several, as long as no poll about the height
+//! succeeded: the one that may have won elsewhere by what a poll heard, else that of whoever's turn came first.
 //! Upon a vote for a poll that its timer ended: polls wait longer from now on, up to [`PATIENCE_MAX`] times. (S1-F17)
 //! Upon each `sync_ms`: tell one peer how long the own chain is; it answers with the next block, and names transactions.
+//! Whoever knows of a longer chain asks again once it has a block more.
+//! Of many blocks of one height, and of many spends of one output, those give way that are not preferred and never won a
+//! poll; votes name what wins, so that it comes again.
 //!
 //! # What is promised
 //!
@@ -147,6 +150,8 @@ pub struct Snowball {
     /// Transactions that spend what is not known here.
     orphans: Map<Hash32, Signed>,
     waiting: Map<Hash32, Vec<(ClientId, u64)>>,
+    /// Whose chain is longer, and how long it is at least.
+    ahead: Option<(NodeId, u64)>,
     /// The node instead, under the document's rules.
     written: Option<Box<as_written::Written>>,
 }
@@ -261,6 +266,7 @@ impl Protocol for Snowball {
             wanted: Set::new(),
             orphans: Map::new(),
             waiting: Map::new(),
+            ahead: None,
             written,
         };
         state.index()?;

@@ -350,7 +350,9 @@ impl Written {
         let env = cx.env();
         let reward = wallet(&format!("node-{}", env.id.0)).public();
         let parent = genesis_parent(&env.genesis);
-        let block = Block::build(self.height + 1, parent, env.id, reward, waiting, fees);
+        let height = self.height.checked_add(1);
+        let block =
+            height.and_then(|height| Block::build(height, parent, env.id, reward, waiting, fees));
         let Some(block) = block else {
             return;
         };

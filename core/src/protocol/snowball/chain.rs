@@ -1,20 +1,21 @@
 //! Blocks: building one of final transactions, judging those of others, and appending what won its height. (S1-29, S1-43)
 
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use super::conflict::ConflictKey;
 use super::message::Message;
 use super::pool::decided;
-use super::{Cx, Snowball, Standing, Timer, phase, poll};
-use crate::engine::Env;
+use super::{Cx, Snowball, Standing, Timer, config, phase, poll};
+use crate::engine::{Env, To};
 use crate::event::{Event, EventKind, Level, Record, RecordKind};
 use crate::ledger::block::{BLOCK_TRANSACTIONS_MAX, genesis_parent};
 use crate::ledger::{Block, wallet};
-use crate::snow::Snowball as Snow;
+use crate::snow::{Poll, Snowball as Snow};
 use crate::types::{Duration, Hash32, InstanceId, NodeId, Round};
 
-/// The most blocks that are kept for one height.
-const CANDIDATES_MAX: usize = 16;
+/// The most blocks that are kept for one height: one of each member, within these bounds.
+const CANDIDATES: RangeInclusive<usize> = 16..=64;
 
 impl Snowball {
     /// How long this node's chain is.
@@ -100,22 +101,64 @@ impl Snowball {
         let id = block.id();
         self.wanted.remove(&id);
         cx.cancel_timer(Timer::Fetch(id));
-        if block.height > self.height() + 1 {
-            // The blocks before it first.
-            let height = self.height();
-            return cx.send(crate::engine::To::Node(from), Message::Status { height });
-        }
-        let is_full = self.candidates.len() >= CANDIDATES_MAX;
-        if block.height <= self.height() || self.candidates.contains(&id) || is_full {
+        let height = self.height();
+        if block.height <= height {
             return;
         }
-        self.candidates.put(id, block.clone());
+        if block.height > height + 1 {
+            // The blocks before it first.
+            self.ahead = Some((from, block.height));
+            return cx.send(To::Node(from), Message::Status { height });
+        }
+        let is_new = !self.candidates.contains(&id);
+        if is_new {
+            if block.parent != self.tip(cx.env()) || !self.make_room_for_block(cx.env()) {
+                return;
+            }
+            self.candidates.put(id, block.clone());
+        }
+        // Again whenever it is told again: what was asked for may have been lost.
         for txid in &block.transactions {
             if !self.knows(txid) {
                 self.want(cx, *txid, from);
             }
         }
-        self.consider(cx, id);
+        if is_new {
+            self.consider(cx, id);
+        }
+    }
+
+    /// Whether there is room for one more block. One that is not preferred and never won a poll gives way, as nobody need
+    /// be honest who sent it; if it wins elsewhere, votes name it, and it is asked for again.
+    fn make_room_for_block(&mut self, env: &Env<Snowball>) -> bool {
+        let most = env
+            .members()
+            .len()
+            .clamp(*CANDIDATES.start(), *CANDIDATES.end());
+        if self.candidates.len() < most {
+            return true;
+        }
+        let key = ConflictKey::Height(self.height() + 1).id();
+        let preference = self.conflicts.get(&key).map(|row| row.preference);
+        let mut voting = self.voting.get_mut(&key);
+        let is_choice = |id: &Hash32| {
+            let snow = voting.as_ref().map(|voting| &voting.snow);
+            snow.is_some_and(|snow| snow.strengths().any(|(known, _)| known == id))
+        };
+        let has_won = |id: &Hash32| {
+            let snow = voting.as_ref().map(|voting| &voting.snow);
+            snow.is_some_and(|snow| snow.strength(*id) > 0)
+        };
+        let held = self.candidates.iter().map(|(id, _)| *id);
+        let idle = held.filter(|id| Some(*id) != preference && !has_won(id));
+        let Some(victim) = idle.min_by_key(is_choice) else {
+            return false;
+        };
+        if let Some(voting) = &mut voting {
+            voting.snow.remove(&victim);
+        }
+        self.candidates.delete(&victim);
+        true
     }
 
     /// Makes a block a choice for its height once it is valid here.
@@ -131,34 +174,56 @@ impl Snowball {
         }
     }
 
-    /// Prefers the block of whoever's turn came first, as long as no poll about the height succeeded: where few are there
-    /// to be asked, each of several blocks would wait for the others for ever.
-    pub(super) fn prefer_first_in_turn(
+    /// After a poll about a height that nothing won: prefers the block that may have won elsewhere, else that of whoever's
+    /// turn came first. Where few are there to be asked, each of several blocks would wait for the others for ever.
+    ///
+    /// What may have won is never left. A block wins at a node that prefers it, as do `alpha_confidence` of those whom it
+    /// asks. Where everybody is asked, one that fewer can prefer has won nowhere. Of a sample that is as likely as its
+    /// error: a block that has won is named by more than those votes that `alpha_confidence` leaves to others.
+    pub(super) fn settle(
         &mut self,
         env: &Env<Snowball>,
         id: InstanceId,
         height: u64,
+        votes: &Poll<NodeId, Hash32>,
     ) {
+        let others = config::others(env);
+        let parameters = env.config.parameters(others);
         let Some(voting) = self.voting.get_mut(&id) else {
             return;
         };
         if voting.snow.strengths().any(|(_, strength)| *strength > 0) {
             return;
         }
-        let known: Vec<Hash32> = voting.snow.strengths().map(|(block, _)| *block).collect();
-        let turn_of = |block: &Hash32| {
-            let held = self.candidates.get(block);
-            (
-                held.map_or(u64::MAX, |held| turn(env, held.creator, height)),
-                *block,
-            )
+        let own = voting.snow.preference();
+        let (voted, awaited) = (votes.votes().count(), votes.waiting().count());
+        let (k, alpha) = (
+            usize::from(parameters.k),
+            usize::from(parameters.alpha_confidence),
+        );
+        let may_have_won = |block: &Hash32| {
+            let count = usize::from(votes.count(*block));
+            if parameters.k == others {
+                count + awaited + usize::from(*block == own) > alpha
+            } else {
+                voted < k / 4 || count * k > voted * (k - alpha)
+            }
         };
-        let Some(first) = known.iter().copied().min_by_key(turn_of) else {
+        if may_have_won(&own) {
+            return;
+        }
+        let known: Vec<Hash32> = voting.snow.strengths().map(|(block, _)| *block).collect();
+        let rank = |block: &Hash32| {
+            let held = self.candidates.get(block);
+            let turn = held.map_or(u64::MAX, |held| turn(env, held.creator, height));
+            (!may_have_won(block), turn, *block)
+        };
+        let held = known.iter().filter(|block| self.candidates.contains(block));
+        let Some(first) = held.copied().min_by_key(rank) else {
             return;
         };
         voting.snow = Snow::new(first);
         known.iter().for_each(|block| voting.snow.add(*block));
-        self.prefer(id, first);
     }
 
     pub(super) fn consider_candidates(&mut self, cx: Cx<'_, '_>) {
@@ -208,6 +273,13 @@ impl Snowball {
         }
         self.blocks.put(height, block);
         cx.count("snowball_blocks_decided_total");
+        match self.ahead {
+            Some((peer, theirs)) if theirs > height => {
+                cx.send(To::Node(peer), Message::Status { height });
+            }
+            _ => self.ahead = None,
+        }
+        self.adopt_orphans(cx);
         self.consider_candidates(cx);
         self.arm_build(cx);
     }

@@ -135,6 +135,10 @@ pub(super) fn check(env: &Env<Snowball>, message: &Message) -> Result<(), &'stat
         Message::Transaction(signed) => signed.check().map_err(|_| "transaction"),
         Message::Block(block) => {
             block.check().map_err(|_| "block")?;
+            // Nobody builds one: it would win a height for a reward alone.
+            if env.is_hardened() && block.transactions.is_empty() {
+                return Err("empty block");
+            }
             if env.keyring.contains(block.creator) {
                 Ok(())
             } else {

@@ -152,9 +152,6 @@ impl Snowball {
         key: &ConflictKey,
         preference: Option<Hash32>,
     ) {
-        if let Some(choice) = preference.filter(|choice| !self.knows(choice)) {
-            self.want(cx, choice, from);
-        }
         let id = key.id();
         let Some(voting) = self.voting.get_mut(&id) else {
             return;
@@ -190,6 +187,10 @@ impl Snowball {
                     u64::from(parameters.k),
                 )
         });
+        // Only whoever was asked makes this node fetch anything.
+        if let Some(choice) = preference.filter(|choice| !self.knows(choice)) {
+            self.want(cx, choice, from);
+        }
         if is_over {
             self.end_poll(cx, id);
         }
@@ -220,6 +221,10 @@ impl Snowball {
         };
         let winner = flaws::winner(flaws, &running.votes, &parameters);
         let winner = winner.filter(|(choice, _)| self.is_live(id, choice));
+        let key = self.conflicts.get(&id).map(|row| row.key);
+        if let (None, Some(ConflictKey::Height(height))) = (winner, key) {
+            self.settle(cx.env(), id, height, &running.votes);
+        }
         let Some(voting) = self.voting.get_mut(&id) else {
             return;
         };
@@ -344,6 +349,7 @@ impl Snowball {
             self.voting.insert(id, Voting::new(row.key, row.preference));
             self.begin_poll(cx, id);
         }
+        self.consider_candidates(cx);
     }
 
     /// What a liar says instead of a vote: another choice, if it knows one.

@@ -101,7 +101,10 @@ impl Snowball {
                         self.locks.put(*outpoint, txid);
                     }
                 }
-                self.waiting.get_or_default(txid).push((client, number));
+                let waiting = self.waiting.get_or_default(txid);
+                if !waiting.contains(&(client, number)) {
+                    waiting.push((client, number));
+                }
                 cx.reply(client, number, Reply::Accepted { txid });
                 self.poll_own(cx, &signed);
             }
@@ -166,9 +169,14 @@ impl Snowball {
         signed
             .spends(&spent)
             .map_err(|error| Refusal::Invalid(error.to_string()))?;
-        let crowded = |outpoint: &OutPoint| self.pool.spenders(outpoint).len() >= CHOICES_MAX;
-        let inputs = &signed.transaction.inputs;
-        if self.pool.len() >= PENDING_MAX || inputs.iter().any(|(outpoint, _)| crowded(outpoint)) {
+        let mut outpoints = signed
+            .transaction
+            .inputs
+            .iter()
+            .map(|(outpoint, _)| outpoint);
+        if self.pool.len() >= PENDING_MAX
+            || !outpoints.all(|outpoint| self.make_room(cx.env(), outpoint))
+        {
             return Err(Refusal::Invalid("the pool is full".to_string()));
         }
         self.orphans.remove(&txid);
@@ -186,15 +194,46 @@ impl Snowball {
         Ok(())
     }
 
+    /// Whether there is room for one more spender of an output. One that is not preferred, never won a poll and that no
+    /// client waits for gives way; if it wins elsewhere, votes name it, and it is asked for again.
+    fn make_room(&mut self, env: &Env<Snowball>, outpoint: &OutPoint) -> bool {
+        if self.pool.spenders(outpoint).len() < CHOICES_MAX {
+            return true;
+        }
+        let is_idle = |txid: &Hash32| {
+            let Some(signed) = self.pool.get(txid) else {
+                return false;
+            };
+            let mut inputs = signed.transaction.inputs.iter();
+            let is_held = inputs.any(|(outpoint, _)| self.locks.get(outpoint) == Some(txid));
+            let is_weak = |key: &ConflictKey| {
+                let row = self.conflicts.get(&key.id());
+                let voting = self.voting.get(&key.id());
+                row.is_none_or(|row| row.preference != *txid)
+                    && voting.is_none_or(|voting| voting.snow.strength(*txid) == 0)
+            };
+            !is_held && flaws::keys(env.flaws, signed).iter().all(is_weak)
+        };
+        let Some(victim) = self.pool.spenders(outpoint).find(is_idle) else {
+            return false;
+        };
+        if let Some(signed) = self.pool.remove(&victim) {
+            for key in flaws::keys(env.flaws, &signed) {
+                if let Some(voting) = self.voting.get_mut(&key.id()) {
+                    voting.snow.remove(&victim);
+                }
+            }
+        }
+        self.transactions.delete(&victim);
+        true
+    }
+
     /// One more choice for a key; the first one is preferred.
     pub(super) fn open(&mut self, cx: Cx<'_, '_>, key: ConflictKey, choice: Hash32) {
         let id = key.id();
         if self.conflicts.contains(&id) {
             if let Some(voting) = self.voting.get_mut(&id) {
                 voting.snow.add(choice);
-            }
-            if let ConflictKey::Height(height) = key {
-                self.prefer_first_in_turn(cx.env(), id, height);
             }
             return;
         }
@@ -256,11 +295,15 @@ impl Snowball {
             return false;
         };
         match voting.key {
-            ConflictKey::Spend(_) | ConflictKey::Alone(..) => self.pool.contains(choice),
+            ConflictKey::Spend(outpoint) => {
+                self.pool.spenders(&outpoint).any(|known| known == *choice)
+            }
+            ConflictKey::Alone(_, txid) => txid == *choice && self.pool.contains(choice),
             // Only valid blocks were made choices.
             ConflictKey::Height(_) => {
-                voting.snow.preference() == *choice
-                    || voting.snow.strengths().any(|(known, _)| known == choice)
+                let is_choice = voting.snow.preference() == *choice
+                    || voting.snow.strengths().any(|(known, _)| known == choice);
+                is_choice && self.candidates.contains(choice)
             }
         }
     }
@@ -459,7 +502,7 @@ impl Snowball {
     }
 
     /// Transactions whose inputs may be there now.
-    fn adopt_orphans(&mut self, cx: Cx<'_, '_>) {
+    pub(super) fn adopt_orphans(&mut self, cx: Cx<'_, '_>) {
         let orphans: Vec<Signed> = self.orphans.values().cloned().collect();
         for signed in orphans {
             let known = |(outpoint, _): &(OutPoint, u64)| {

@@ -51,6 +51,9 @@ impl Snowball {
     }
 
     pub(super) fn on_status(&mut self, cx: Cx<'_, '_>, from: NodeId, height: u64) {
+        if height > self.height() {
+            self.ahead = Some((from, height));
+        }
         let next = height
             .checked_add(1)
             .and_then(|height| self.blocks.get(&height));

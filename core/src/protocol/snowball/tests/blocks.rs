@@ -13,6 +13,13 @@ fn block(lab: &Lab, height: u64, held: &[&Request], fees: u64) -> Block {
     Block::build(height, parent, NodeId(2), key, held, fees).unwrap()
 }
 
+/// The same block as another member's, or for another wallet.
+fn rival(of: &Block, creator: u16, wallet_of: &str) -> Block {
+    let (key, held) = (wallet(wallet_of).public(), of.transactions.clone());
+    let fees = of.coinbase.amount - subsidy(of.height).unwrap();
+    Block::build(of.height, of.parent, NodeId(creator), key, held, fees).unwrap()
+}
+
 fn finalize(lab: &mut Lab, request: &Request) {
     lab.hear(2, tell(request));
     lab.answers(&key(request, 0), request.signed.id(), 2);
@@ -98,7 +105,168 @@ fn who_is_behind_is_told_the_next_block() {
     let said = late.said();
     assert_eq!(said, [(NodeId(2), Message::Fetch(one.signed.id()))]);
     // A block beyond the next one: the ones between first.
-    let beyond = block(&late, 5, &[], 0);
+    let beyond = block(&late, 5, &[&one], 1);
     late.hear(2, Message::Block(Box::new(beyond)));
     assert_eq!(late.said(), [(NodeId(2), Message::Status { height: 0 })]);
+}
+
+/// An answer that was lost is asked for again, of whoever tells the block again.
+#[test]
+fn what_a_block_holds_is_asked_for_again() {
+    let mut lab = Lab::new(4);
+    let one = payment("T1", &["alice:0"]);
+    let next = block(&lab, 1, &[&one], 1);
+    lab.hear(2, Message::Block(Box::new(next.clone())));
+    lab.said();
+    while lab.state().wanted.contains(&one.signed.id()) {
+        lab.tick();
+    }
+    lab.said();
+    lab.hear(3, Message::Block(Box::new(next.clone())));
+    let fetch = Message::Fetch(one.signed.id());
+    assert_eq!(lab.said(), [(NodeId(3), fetch.clone())]);
+    // And after a restart, which kept the block.
+    lab.restart();
+    lab.said();
+    lab.hear(4, Message::Block(Box::new(next)));
+    assert_eq!(lab.said(), [(NodeId(4), fetch)]);
+}
+
+/// Whoever knows of a longer chain does not wait for the timer.
+#[test]
+fn who_knows_to_be_behind_asks_on() {
+    let mut lab = Lab::new(4);
+    let one = payment("T1", &["alice:0"]);
+    finalize(&mut lab, &one);
+    lab.hear(4, Message::Status { height: 2 });
+    let next = block(&lab, 1, &[&one], 1);
+    lab.hear(2, Message::Block(Box::new(next.clone())));
+    lab.said();
+    lab.answers(&FIRST, next.id(), 2);
+    let asks = (NodeId(4), Message::Status { height: 1 });
+    assert!(lab.said().contains(&asks));
+}
+
+/// Blocks that nobody prefers keep no place from the one that wins.
+#[test]
+fn many_blocks_do_not_keep_the_winner_out() {
+    let mut lab = Lab::new(4);
+    let (one, two) = (payment("T1", &["alice:0"]), payment("T2", &["bob:0"]));
+    finalize(&mut lab, &one);
+    let mut stray = block(&lab, 1, &[&one], 1);
+    stray.parent = Hash32([9; 32]);
+    lab.hear(3, Message::Block(Box::new(stray)));
+    assert!(lab.state().candidates.is_empty(), "it stands elsewhere");
+    // Half of them hold what is not final here, and half are as good as the winner.
+    let (dead, alive) = (block(&lab, 1, &[&two], 1), block(&lab, 1, &[&one], 1));
+    for n in 0..30 {
+        let of = if n % 2 == 0 { &dead } else { &alive };
+        let filler = rival(of, 3, &format!("wallet {n}"));
+        lab.hear(3, Message::Block(Box::new(filler)));
+        assert!(lab.state().candidates.len() <= 16);
+    }
+    lab.hear(4, Message::Block(Box::new(alive.clone())));
+    assert!(lab.state().candidates.contains(&alive.id()));
+    lab.answers(&FIRST, alive.id(), 2);
+    assert_eq!(lab.state().blocks.get(&1).unwrap().id(), alive.id());
+}
+
+/// The blocks of a height that was open are choices again.
+#[test]
+fn a_restart_forgets_no_choice() {
+    let mut lab = Lab::new(4);
+    let one = payment("T1", &["alice:0"]);
+    finalize(&mut lab, &one);
+    let first = block(&lab, 1, &[&one], 1);
+    let other = rival(&first, 4, "node-4");
+    for block in [&first, &other] {
+        lab.hear(2, Message::Block(Box::new(block.clone())));
+    }
+    lab.restart();
+    let preferred = lab.state().conflicts.get(&FIRST.id()).unwrap().preference;
+    let rival = [first.id(), other.id()].into_iter();
+    let rival = rival.filter(|id| *id != preferred).last().unwrap();
+    lab.answers(&FIRST, rival, 2);
+    assert_eq!(lab.state().blocks.get(&1).unwrap().id(), rival);
+}
+
+/// A payment of a reward may be heard before its block has won.
+#[test]
+fn what_spends_a_reward_waits_for_its_block() {
+    let mut lab = Lab::new(4);
+    let one = payment("T1", &["alice:0"]);
+    finalize(&mut lab, &one);
+    let next = block(&lab, 1, &[&one], 1);
+    lab.hear(2, Message::Block(Box::new(next.clone())));
+    let (outpoint, reward) = next.coinbase_output();
+    let spends = Payment {
+        spend: Vec::from([format!("{}:{}", outpoint.txid, outpoint.index)]),
+        holds: Vec::from([reward.amount]),
+        ..Payment::new("node-2", "bob", 25)
+    };
+    let spends = spends.sign().unwrap();
+    lab.hear(2, tell(&spends));
+    assert!(!lab.state().pool.contains(&spends.signed.id()));
+    lab.answers(&FIRST, next.id(), 2);
+    assert!(lab.state().pool.contains(&spends.signed.id()));
+}
+
+/// It would win a height for its reward alone.
+#[test]
+fn an_empty_block_is_refused() {
+    let lab = Lab::new(4);
+    let empty = Message::Block(Box::new(block(&lab, 1, &[], 0)));
+    let verdict = super::super::message::check(&lab.env, &empty);
+    assert_eq!(verdict, Err("empty block"));
+}
+
+/// Two blocks of one height, of members 2 and 4; that of 4 is preferred here, and the turn of 2 comes first.
+fn rivals(lab: &mut Lab) -> (Hash32, Hash32) {
+    let one = payment("T1", &["alice:0"]);
+    finalize(lab, &one);
+    let first = block(lab, 1, &[&one], 1);
+    let other = rival(&first, 4, "node-4");
+    for block in [&other, &first] {
+        lab.hear(2, Message::Block(Box::new(block.clone())));
+    }
+    (first.id(), other.id())
+}
+
+fn preferred(lab: &Lab) -> Hash32 {
+    lab.state().conflicts.get(&FIRST.id()).unwrap().preference
+}
+
+/// What may have won with this node's vote is not left for the block whose turn came first, not even after a restart.
+#[test]
+fn what_may_have_won_is_not_left() {
+    let mut lab = Lab::new(5);
+    let (first, other) = rivals(&mut lab);
+    assert_eq!(preferred(&lab), other);
+    lab.restart();
+    // Two more prefer it, one another, and one is silent: with the silent one and this node it can have won.
+    let (poll_id, asked) = lab.poll(&FIRST).unwrap();
+    let votes = [Some(other), Some(other), Some(first)];
+    for (from, preference) in asked.into_iter().zip(votes) {
+        lab.hear(from.0, vote(poll_id, FIRST, preference));
+    }
+    while lab.poll(&FIRST).is_some_and(|(id, _)| id == poll_id) {
+        lab.tick();
+    }
+    assert_eq!(preferred(&lab), other);
+}
+
+/// A tie of which nothing can have won is settled by whose turn came first.
+#[test]
+fn a_tie_is_settled_by_turns() {
+    let mut lab = Lab::new(5);
+    let (first, other) = rivals(&mut lab);
+    let (poll_id, asked) = lab.poll(&FIRST).unwrap();
+    let votes = [Some(other), None, Some(first)];
+    for (from, preference) in asked.into_iter().zip(votes) {
+        lab.hear(from.0, vote(poll_id, FIRST, preference));
+    }
+    while lab.poll(&FIRST).is_some_and(|(id, _)| id == poll_id) {
+        lab.tick();
+    }
+    assert_eq!(preferred(&lab), first);
 }

@@ -259,3 +259,60 @@ fn a_preference_is_written_in_the_step_that_changes_it() {
     };
     assert_eq!(row.preference, two.signed.id());
 }
+
+/// More spends of one coin than are kept: the one that wins elsewhere is kept here, too.
+#[test]
+fn many_spends_of_a_coin_do_not_keep_the_winner_out() {
+    let mut lab = Lab::new(4);
+    let spends: Vec<Request> = (0..20)
+        .map(|n| payment(&format!("T{n}"), &["alice:0"]))
+        .collect();
+    lab.submit(1, &spends[0]);
+    for spend in &spends {
+        lab.hear(2, tell(spend));
+    }
+    let (own, last) = (spends[0].signed.id(), spends[19].signed.id());
+    let state = lab.state();
+    assert_eq!(state.pool.len(), 16);
+    assert!(state.pool.contains(&own) && state.pool.contains(&last));
+    lab.restart();
+    lab.answers(&key(&spends[19], 0), last, 2);
+    assert_eq!(
+        lab.state().transactions.get(&last).unwrap().standing,
+        Standing::Final
+    );
+    assert!(lab.state().pool.is_empty() && lab.state().locks.is_empty());
+}
+
+/// A vote for what does not spend the output is no vote about it.
+#[test]
+fn a_vote_for_something_else_moves_nothing() {
+    let mut lab = Lab::new(4);
+    let (one, two) = (payment("T1", &["alice:0"]), payment("T2", &["bob:0"]));
+    lab.hear(2, tell(&one));
+    lab.hear(2, tell(&two));
+    lab.answers(&key(&one, 0), two.signed.id(), 3);
+    assert_eq!(lab.confidence(&key(&one, 0)), 0);
+    lab.answers(&key(&one, 0), one.signed.id(), 2);
+    assert_eq!(
+        lab.state()
+            .transactions
+            .get(&one.signed.id())
+            .unwrap()
+            .standing,
+        Standing::Final
+    );
+}
+
+/// However often a client asks, it is told the end of each request once.
+#[test]
+fn a_request_that_comes_again_is_answered_once_at_the_end() {
+    let mut lab = Lab::new(4);
+    let one = payment("T1", &["alice:0"]);
+    for _ in 0..5 {
+        lab.submit(1, &one);
+    }
+    lab.told();
+    lab.answers(&key(&one, 0), one.signed.id(), 2);
+    assert_eq!(lab.told().len(), 1);
+}
