@@ -184,8 +184,8 @@ fn a_restart_forgets_no_choice() {
     }
     lab.restart();
     let preferred = lab.state().conflicts.get(&FIRST.id()).unwrap().preference;
-    let rival = [first.id(), other.id()].into_iter();
-    let rival = rival.filter(|id| *id != preferred).last().unwrap();
+    let both = [first.id(), other.id()];
+    let rival = both.into_iter().find(|id| *id != preferred).unwrap();
     lab.answers(&FIRST, rival, 2);
     assert_eq!(lab.state().blocks.get(&1).unwrap().id(), rival);
 }
