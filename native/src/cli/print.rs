@@ -298,12 +298,7 @@ async fn db(router: &Router, args: &PrintArgs) -> Outcome {
         items: fields(report, "item").filter_map(held).collect(),
     };
     let all: Vec<Db> = looks.iter().map(one).collect();
-    if args.json {
-        print_json(&all);
-        return Ok(());
-    }
-    let mut screen = Screen::stdout();
-    for db in &all {
+    table(args, &all, None, |screen, db| {
         let items = db.items.iter().map(|held| {
             let balance = held
                 .balance
@@ -323,7 +318,7 @@ async fn db(router: &Router, args: &PrintArgs) -> Outcome {
             db.node.0, db.cluster, db.last_executed
         );
         screen.entry(&head, None, &text);
-    }
+    });
     Ok(())
 }
 
@@ -355,16 +350,8 @@ async fn view(router: &Router, args: &PrintArgs) -> Outcome {
         elections: counter(report, "elections_total"),
     };
     let all: Vec<View> = looks.iter().map(one).collect();
-    if args.json {
-        print_json(&all);
-        return Ok(());
-    }
-    let mut screen = Screen::stdout();
-    screen.painted(
-        Ink::Bold,
-        "node  cluster  leader  ballot   seq    elections  knows",
-    );
-    for view in &all {
+    let titles = "node  cluster  leader  ballot   seq    elections  knows";
+    table(args, &all, Some(titles), |screen, view| {
         let leader = match view.leads {
             true => "itself",
             false => view.leader.as_str(),
@@ -378,8 +365,25 @@ async fn view(router: &Router, args: &PrintArgs) -> Outcome {
             view.leads.then_some(Ink::Good),
             &view.others.join("; "),
         );
-    }
+    });
     Ok(())
+}
+
+/// A row for each, below a head; or all of them as JSON.
+fn table<T: Serialize>(
+    args: &PrintArgs,
+    all: &[T],
+    head: Option<&str>,
+    mut row: impl FnMut(&mut Screen, &T),
+) {
+    if args.json {
+        return print_json(all);
+    }
+    let mut screen = Screen::stdout();
+    if let Some(head) = head {
+        screen.painted(Ink::Bold, head);
+    }
+    all.iter().for_each(|one| row(&mut screen, one));
 }
 
 /// A counter of this life, by how its name ends.

@@ -7,6 +7,7 @@
 //! chaos/bank.rs       the same where items live in clusters: clients that move money, and the books
 //! chaos/coins.rs      the same where clients pay with coins, some of them twice
 //! chaos/watch.rs      one of the three
+//! chaos/findings.rs   what each of them found wrong
 //! ```
 //!
 //! Nodes are real processes that are killed (SIGKILL), stopped in their tracks and cut off at random moments, while
@@ -39,6 +40,7 @@ use crate::terminal::{Ink, Screen, print_json};
 
 mod bank;
 mod coins;
+mod findings;
 mod judge;
 mod load;
 mod schedule;
@@ -118,8 +120,8 @@ struct Summary {
     asked: u64,
     #[serde(flatten)]
     counts: Counts,
-    /// The slowest event's time from the end of the faults until all had ended.
-    settled_ms: u64,
+    /// The slowest event's time from the end of the faults until all had ended; `null` if it was not waited for.
+    settled_ms: Option<u64>,
     /// How often something was wrong, and what: the first ones.
     broken: u64,
     violations: Vec<String>,
@@ -217,12 +219,19 @@ async fn rage(args: &ChaosArgs, seed: u64, configs: &[NodeConfig]) -> Result<Sum
         }
         let mut run = Run::new(args, seed, &nodes, configs)?;
         let begun = Instant::now();
-        tokio::select! {
-            ended = run.break_things(args, &mut nodes) => ended?,
-            // What was found until then is worth telling.
-            () = &mut stop => {}
-        }
-        let settled_ms = run.mend_and_wait(&mut nodes).await?;
+        // What was found until then is worth telling, whenever somebody asks to stop.
+        let is_stopped = tokio::select! {
+            ended = run.break_things(args, &mut nodes) => ended.map(|()| false)?,
+            () = &mut stop => true,
+        };
+        let settled_ms = if is_stopped {
+            Some(run.mend_and_wait(&mut nodes).await?)
+        } else {
+            tokio::select! {
+                settled = run.mend_and_wait(&mut nodes) => Some(settled?),
+                () = &mut stop => None,
+            }
+        };
         Ok(Summary {
             seed,
             nodes: args.nodes(),
@@ -231,8 +240,8 @@ async fn rage(args: &ChaosArgs, seed: u64, configs: &[NodeConfig]) -> Result<Sum
             asked: run.watch.asked(),
             counts: run.watch.counts(),
             settled_ms,
-            broken: run.watch.broken(),
-            violations: run.watch.violations().to_vec(),
+            broken: run.watch.findings().broken(),
+            violations: run.watch.findings().violations().to_vec(),
             kept: None,
         })
     }
@@ -300,7 +309,7 @@ impl Run {
                 }
                 notice = nodes.next() => self.on_notice(notice),
                 () = self.watch.hear() => {}
-                _ = progress.tick() => self.tell_progress(begun.elapsed()),
+                _ = progress.tick() => self.tell_progress(begun.elapsed(), None),
             }
         }
     }
@@ -342,9 +351,10 @@ impl Run {
             Some(place) => {
                 self.doomed.swap_remove(place);
             }
-            None => self
-                .watch
-                .blame(format!("node {} ended by itself: {why}", node.0)),
+            None => {
+                let what = format!("node {} ended by itself: {why}", node.0);
+                self.watch.findings().blame(what);
+            }
         }
     }
 
@@ -354,11 +364,19 @@ impl Run {
         let begun = tokio::time::Instant::now();
         let deadline = begun + END_TIMEOUT;
         let mut tick = tokio::time::interval(Duration::from_millis(200));
+        let mut progress = tokio::time::interval(PROGRESS);
+        progress.tick().await;
         let ids = nodes.ids();
         let mut is_healed = false;
+        let mut unfinished = Vec::new();
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
+                _ = progress.tick() => {
+                    let waits = unfinished.first().map_or("nodes start", String::as_str);
+                    self.tell_progress(begun.elapsed(), Some(waits));
+                    continue;
+                }
                 notice = nodes.next() => {
                     self.on_notice(notice);
                     continue;
@@ -377,31 +395,33 @@ impl Run {
                 is_healed = answers.iter().all(|(_, answer)| answer.is_ok());
                 continue;
             }
-            let unfinished = self.watch.unfinished(&ids).await;
+            unfinished = self.watch.unfinished(&ids).await;
             if unfinished.is_empty() {
                 return Ok(millis(begun.elapsed()));
             }
             if tokio::time::Instant::now() >= deadline {
                 let span = END_TIMEOUT.as_secs();
                 for what in unfinished {
-                    self.watch
-                        .blame(format!("{what}, {span} s after the last fault"));
+                    let what = format!("{what}, {span} s after the last fault");
+                    self.watch.findings().blame(what);
                 }
                 return Ok(millis(begun.elapsed()));
             }
         }
     }
 
-    fn tell_progress(&mut self, elapsed: Duration) {
+    /// One line: since when faults are done, or what is waited for since they are over.
+    fn tell_progress(&mut self, elapsed: Duration, waits: Option<&str>) {
         let killed = self.deeds.get("kill").copied().unwrap_or(0);
-        let (broken, come) = (self.watch.broken(), self.watch.progress());
+        let (broken, come) = (self.watch.findings().broken(), self.watch.progress());
+        let did = waits.map_or_else(
+            || format!("{killed} kills, {come}"),
+            |waits| format!("mended, {come}; {waits}"),
+        );
         if let Some(screen) = &mut self.progress {
             screen.painted(
                 Ink::Dim,
-                &format!(
-                    "{:>6} s  {killed} kills, {come}, {broken} violations",
-                    elapsed.as_secs()
-                ),
+                &format!("{:>6} s  {did}, {broken} violations", elapsed.as_secs()),
             );
         }
     }
@@ -422,13 +442,12 @@ fn show(summary: &Summary) {
     let [come, watched] = summary.counts.lines(summary.asked);
     screen.entry("ended     ", None, &come);
     screen.entry("watched   ", None, &watched);
-    let settled = summary.settled_ms;
+    let end = summary.settled_ms.map_or_else(
+        || "stopped before everything had ended".to_owned(),
+        |ms| format!("everything had ended {ms} ms after the last fault"),
+    );
     let (head, ink, text) = match summary.broken {
-        0 => (
-            "holds     ",
-            Ink::Good,
-            format!("0 violations; everything had ended {settled} ms after the last fault"),
-        ),
+        0 => ("holds     ", Ink::Good, format!("0 violations; {end}")),
         broken => ("broken    ", Ink::Bad, format!("{broken} violations")),
     };
     screen.entry(head, Some(ink), &text);

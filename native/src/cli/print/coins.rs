@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use phaselab_core::types::{Hash32, NodeId};
 use serde::Serialize;
 
-use super::{PrintArgs, What, field, fields, no_node};
+use super::{PrintArgs, What, field, fields, no_node, table};
 use crate::cli::story::counted;
 use crate::client::NodeClient;
 use crate::failure::{Failure, Outcome};
@@ -159,12 +159,7 @@ fn db(looks: &BTreeMap<NodeId, NodeReport>, purse: &Purse, args: &PrintArgs) -> 
         unspent: purse.unspent(report),
     };
     let all: Vec<Db> = looks.iter().map(one).collect();
-    if args.json {
-        print_json(&all);
-        return Ok(());
-    }
-    let mut screen = Screen::stdout();
-    for db in &all {
+    table(args, &all, None, |screen, db| {
         let sum: u64 = db.unspent.iter().map(|output| output.amount).sum();
         let text = format!(
             "{} outputs unspent, {sum} together, at height {}",
@@ -187,7 +182,7 @@ fn db(looks: &BTreeMap<NodeId, NodeReport>, purse: &Purse, args: &PrintArgs) -> 
             let text = format!("{missing} of node {} are not among them", all[0].node.0);
             screen.entry("          ", Some(Ink::Warn), &text);
         }
-    }
+    });
     Ok(())
 }
 
@@ -287,16 +282,8 @@ fn pools(looks: &BTreeMap<NodeId, NodeReport>, args: &PrintArgs) -> Outcome {
         }
     };
     let all: Vec<Pools> = looks.iter().map(one).collect();
-    if args.json {
-        print_json(&all);
-        return Ok(());
-    }
-    let mut screen = Screen::stdout();
-    screen.painted(
-        Ink::Bold,
-        "node  height  pending  final  rejected  locked  unspent + fees = issued + minted",
-    );
-    for line in &all {
+    let titles = "node  height  pending  final  rejected  locked  unspent + fees = issued + minted";
+    table(args, &all, Some(titles), |screen, line| {
         let head = format!(
             "{:<5} {:<7} {:<8} {:<6} {:<9} {:<7} ",
             line.node.0, line.height, line.pending, line.finalized, line.rejected, line.locked
@@ -309,7 +296,7 @@ fn pools(looks: &BTreeMap<NodeId, NodeReport>, args: &PrintArgs) -> Outcome {
             .split_whitespace()
             .filter(|word| word.chars().all(is_sum));
         screen.entry(&head, Some(ink), &words.collect::<Vec<_>>().join(" "));
-    }
+    });
     Ok(())
 }
 

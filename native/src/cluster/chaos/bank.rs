@@ -16,14 +16,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper::Method;
 use phaselab_core::entropy::{Entropy, Prng};
 use phaselab_core::shards::{Item, Shards, Wish};
 use phaselab_core::types::NodeId;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::judge::TOLD_MAX;
+use super::findings::{Findings, look};
 use crate::failure::Failure;
 use crate::node::NodeReport;
 use crate::router::{Asker, Router, Told};
@@ -38,7 +37,6 @@ const WAIT: Duration = Duration::from_secs(5);
 const HEARD_MAX: usize = 256;
 /// The shortest time between two looks at a node.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
-const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What was heard from outside.
 #[derive(Debug)]
@@ -78,7 +76,6 @@ pub(super) struct Bank {
     tasks: Vec<JoinHandle<()>>,
     heard: mpsc::Receiver<Heard>,
     books: Books,
-    lives: BTreeMap<NodeId, (u32, u32)>,
     is_audited: bool,
 }
 
@@ -89,8 +86,7 @@ struct Books {
     /// What came to each item and left it.
     gained: BTreeMap<Item, i128>,
     counts: Counts,
-    violations: Vec<String>,
-    broken: u64,
+    findings: Findings,
 }
 
 #[derive(Debug, Default)]
@@ -130,7 +126,13 @@ impl Bank {
         let looks = router.nodes().into_iter().map(|node| {
             let say = say.clone();
             tokio::spawn(async move {
-                while let Ok(()) = look(&node, &say).await {
+                loop {
+                    let report = look(&node, "status").await;
+                    if let Some(report) = report
+                        && say.send(Heard::Report(Box::new(report))).await.is_err()
+                    {
+                        return;
+                    }
                     tokio::time::sleep(LOOK_PAUSE).await;
                 }
             })
@@ -142,7 +144,6 @@ impl Bank {
             state,
             tasks,
             heard,
-            lives: BTreeMap::new(),
             is_audited: false,
         })
     }
@@ -151,26 +152,17 @@ impl Bank {
     pub(super) async fn hear(&mut self) {
         match self.heard.recv().await {
             Some(Heard::End(wish, told)) => self.books.enter(wish, &told),
-            Some(Heard::Report(report)) => self.look(&report),
+            Some(Heard::Report(report)) => {
+                self.books.counts.looks += 1;
+                self.books.findings.live(&report);
+            }
             None => std::future::pending().await,
         }
     }
 
-    fn look(&mut self, report: &NodeReport) {
-        self.books.counts.looks += 1;
-        let now = (report.incarnation, report.pid);
-        let before = self.lives.insert(report.id, now);
-        if let Some((life, pid)) = before.filter(|before| *before != now)
-            && (report.incarnation <= life || report.pid == pid)
-        {
-            let (node, is) = (report.id.0, report.incarnation);
-            self.blame(format!("node {node}: incarnation {is} after {life}"));
-        }
-    }
-
-    /// Something is wrong that others saw.
-    pub(super) fn blame(&mut self, what: String) {
-        self.books.blame(what);
+    /// What was wrong.
+    pub(super) fn findings(&mut self) -> &mut Findings {
+        &mut self.books.findings
     }
 
     /// Requests that clients made.
@@ -221,8 +213,7 @@ impl Bank {
     async fn compare(&self) -> Vec<String> {
         let mut seen: BTreeMap<NodeId, Vec<String>> = BTreeMap::new();
         for node in self.router.nodes() {
-            let report = node.ask::<(), NodeReport>(Method::GET, "/v1/view", None, LOOK_TIMEOUT);
-            let Ok(report) = report.await else {
+            let Some(report) = look(&node, "view").await else {
                 return vec![format!("node {} does not show itself", node.id.0)];
             };
             let fields = report.fields.into_iter();
@@ -251,16 +242,6 @@ impl Bank {
     /// How far it is, in words.
     pub(super) fn progress(&self) -> String {
         format!("{} transfers committed", self.books.counts.committed)
-    }
-
-    /// How often something was wrong.
-    pub(super) fn broken(&self) -> u64 {
-        self.books.broken
-    }
-
-    /// What was wrong, the first ones.
-    pub(super) fn violations(&self) -> &[String] {
-        &self.books.violations
     }
 
     /// What came of it, in numbers.
@@ -309,16 +290,12 @@ impl Books {
                 sum_before,
                 ..Counts::default()
             },
-            violations: Vec::new(),
-            broken: 0,
+            findings: Findings::default(),
         }
     }
 
     fn blame(&mut self, what: String) {
-        self.broken += 1;
-        if self.violations.len() < TOLD_MAX && !self.violations.contains(&what) {
-            self.violations.push(what);
-        }
+        self.findings.blame(what);
     }
 
     /// A client was told an end.
@@ -370,18 +347,6 @@ impl Books {
         if sum != before {
             self.blame(format!("all items hold {sum}, and held {before}"));
         }
-    }
-}
-
-/// Looks at one node; an error once nobody hears it.
-async fn look(node: &crate::client::NodeClient, say: &mpsc::Sender<Heard>) -> Result<(), ()> {
-    let report = node.ask::<(), NodeReport>(Method::GET, "/v1/status", None, LOOK_TIMEOUT);
-    match report.await {
-        Ok(report) => say
-            .send(Heard::Report(Box::new(report)))
-            .await
-            .map_err(|_| ()),
-        Err(_) => Ok(()),
     }
 }
 
@@ -488,7 +453,7 @@ mod tests {
             .into_iter()
             .map(|item| (item, balance(item)));
         books.close(&balances.collect());
-        books.violations
+        books.findings.violations().to_vec()
     }
 
     #[test]
@@ -548,6 +513,6 @@ mod tests {
         }
         let mut books = books();
         books.enter(Wish::Read { item: 1 }, &told("read", Some(241)));
-        assert_eq!(books.broken, 1);
+        assert_eq!(books.findings.broken(), 1);
     }
 }

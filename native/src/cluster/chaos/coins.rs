@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper::Method;
 use phaselab_core::entropy::Prng;
 use phaselab_core::types::{Hash32, InstanceId, NodeId};
 use tokio::sync::mpsc;
@@ -28,7 +27,7 @@ mod client;
 
 use client::{Client, End};
 
-use super::judge::TOLD_MAX;
+use super::findings::{Findings, look};
 use crate::client::NodeClient;
 use crate::node::NodeReport;
 use crate::purse::{Purse, Unspent, is_conserved, looks};
@@ -37,7 +36,6 @@ use crate::purse::{Purse, Unspent, is_conserved, looks};
 const CLIENTS_MAX: usize = 12;
 const HEARD_MAX: usize = 256;
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
-const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What was heard from outside.
 #[derive(Debug)]
@@ -90,12 +88,10 @@ struct Books {
     spends: BTreeMap<String, (Hash32, String)>,
     decided: BTreeMap<InstanceId, (Hash32, NodeId)>,
     held: BTreeMap<NodeId, BTreeMap<InstanceId, Hash32>>,
-    lives: BTreeMap<NodeId, (u32, u32)>,
     /// What clients own now.
     owned: BTreeMap<usize, String>,
     counts: Counts,
-    violations: Vec<String>,
-    broken: u64,
+    findings: Findings,
 }
 
 impl Coins {
@@ -131,7 +127,13 @@ impl Coins {
         tasks.extend(nodes.iter().map(|node| {
             let (node, say) = (node.clone(), say.clone());
             tokio::spawn(async move {
-                while look(&node, &say).await.is_ok() {
+                loop {
+                    let report = look(&node, "view").await;
+                    if let Some(report) = report
+                        && say.send(Heard::Report(Box::new(report))).await.is_err()
+                    {
+                        return;
+                    }
                     tokio::time::sleep(LOOK_PAUSE).await;
                 }
             })
@@ -181,9 +183,9 @@ impl Coins {
         differences(&seen, &owned)
     }
 
-    /// Something is wrong that others saw.
-    pub(super) fn blame(&mut self, what: String) {
-        self.books.blame(what);
+    /// What was wrong.
+    pub(super) fn findings(&mut self) -> &mut Findings {
+        &mut self.books.findings
     }
 
     /// Payments that clients asked for.
@@ -194,16 +196,6 @@ impl Coins {
     /// How far it is, in words.
     pub(super) fn progress(&self) -> String {
         format!("{} payments final", self.books.counts.finalized)
-    }
-
-    /// How often something was wrong.
-    pub(super) fn broken(&self) -> u64 {
-        self.books.broken
-    }
-
-    /// What was wrong, the first ones.
-    pub(super) fn violations(&self) -> &[String] {
-        &self.books.violations
     }
 
     /// What came of it, in numbers.
@@ -300,24 +292,14 @@ fn differences(seen: &[Seen], owned: &[String]) -> Vec<String> {
 
 impl Books {
     fn blame(&mut self, what: String) {
-        self.broken += 1;
-        if self.violations.len() < TOLD_MAX && !self.violations.contains(&what) {
-            self.violations.push(what);
-        }
+        self.findings.blame(what);
     }
 
     /// A node says how it is.
     fn look(&mut self, report: &NodeReport) {
         self.counts.looks += 1;
         let node = report.id;
-        let now = (report.incarnation, report.pid);
-        let before = self.lives.insert(node, now);
-        if let Some((life, pid)) = before.filter(|before| *before != now)
-            && (report.incarnation <= life || report.pid == pid)
-        {
-            let is = report.incarnation;
-            self.blame(format!("node {}: incarnation {is} after {life}", node.0));
-        }
+        self.findings.live(report);
         let sums = report.fields.iter().find(|field| field.name == "conserved");
         if let Some(sums) = sums.filter(|sums| !is_conserved(&sums.text)) {
             self.blame(format!("node {}: {}", node.0, sums.text));
@@ -392,18 +374,6 @@ impl Books {
     }
 }
 
-/// Looks at one node; an error once nobody hears it.
-async fn look(node: &NodeClient, say: &mpsc::Sender<Heard>) -> Result<(), ()> {
-    let report = node.ask::<(), NodeReport>(Method::GET, "/v1/view", None, LOOK_TIMEOUT);
-    match report.await {
-        Ok(report) => say
-            .send(Heard::Report(Box::new(report)))
-            .await
-            .map_err(|_| ()),
-        Err(_) => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -429,7 +399,7 @@ mod tests {
         let mut books = Books::default();
         reports.iter().for_each(|report| books.look(report));
         ends.iter().for_each(|end| books.end(end.clone()));
-        books.violations
+        books.findings.violations().to_vec()
     }
 
     fn end(told: Vec<Option<Result<Hash32, ()>>>) -> End {

@@ -16,20 +16,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use phaselab_core::types::{Hash32, NodeId};
 use phaselab_core::view::Spec;
 
+use super::findings::Findings;
 use crate::control::Submitted;
 use crate::node::NodeReport;
-
-/// More violations than these are only counted: the first ones tell.
-pub(super) const TOLD_MAX: usize = 20;
 
 /// What was seen so far.
 #[derive(Debug)]
 pub(super) struct Judge {
     spec: &'static Spec,
     events: BTreeMap<String, Event>,
-    nodes: BTreeMap<NodeId, Node>,
-    violations: Vec<String>,
-    broken: u64,
+    /// What each node knows, by the events' names.
+    nodes: BTreeMap<NodeId, BTreeMap<String, Known>>,
+    findings: Findings,
     looks: u64,
 }
 
@@ -41,13 +39,6 @@ struct Event {
     abandoned: Option<String>,
     /// Nodes that told a client that they have it.
     acknowledged: BTreeSet<NodeId>,
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    incarnation: u32,
-    pid: u32,
-    events: BTreeMap<String, Known>,
 }
 
 /// An event at one node.
@@ -81,8 +72,7 @@ impl Judge {
             spec,
             events: BTreeMap::new(),
             nodes: BTreeMap::new(),
-            violations: Vec::new(),
-            broken: 0,
+            findings: Findings::default(),
             looks: 0,
         }
     }
@@ -91,16 +81,7 @@ impl Judge {
     pub(super) fn look(&mut self, report: &NodeReport) {
         self.looks += 1;
         let node = report.id;
-        let (incarnation, pid) = (report.incarnation, report.pid);
-        let before = self.nodes.entry(node).or_default();
-        let is_same_life = pid == before.pid && incarnation == before.incarnation;
-        if !is_same_life && incarnation <= before.incarnation {
-            let last = before.incarnation;
-            self.blame(format!(
-                "node {}: process {pid} has incarnation {incarnation} after {last}",
-                node.0
-            ));
-        }
+        self.findings.live(report);
         let mut now = BTreeMap::new();
         for instance in &report.instances {
             let mut phases = self.spec.phases.iter();
@@ -116,16 +97,9 @@ impl Judge {
             }
             now.insert(instance.instance.clone(), known);
         }
-        let before = std::mem::replace(
-            self.nodes.entry(node).or_default(),
-            Node {
-                incarnation,
-                pid,
-                events: now,
-            },
-        );
-        for (name, was) in before.events {
-            let is = self.nodes[&node].events.get(&name).copied();
+        let before = self.nodes.insert(node, now).unwrap_or_default();
+        for (name, was) in before {
+            let is = self.nodes[&node].get(&name).copied();
             for what in self.lost(was, is) {
                 self.blame(format!("node {}, {name}: {what}", node.0));
             }
@@ -148,11 +122,8 @@ impl Judge {
     }
 
     /// Something is wrong that others saw.
-    pub(super) fn blame(&mut self, what: String) {
-        self.broken += 1;
-        if self.violations.len() < TOLD_MAX && !self.violations.contains(&what) {
-            self.violations.push(what);
-        }
+    fn blame(&mut self, what: String) {
+        self.findings.blame(what);
     }
 
     fn decided(&mut self, name: &str, value: Hash32, who: &str) {
@@ -196,7 +167,7 @@ impl Judge {
                 continue;
             }
             for node in nodes {
-                let known = self.nodes.get(node).and_then(|node| node.events.get(name));
+                let known = self.nodes.get(node).and_then(|node| node.get(name));
                 let is_terminal =
                     |known: &Known| self.spec.phases[usize::from(known.phase)].terminal;
                 let what = match (known, event.decided.is_some()) {
@@ -255,20 +226,15 @@ impl Judge {
         }
     }
 
-    /// What was wrong, the first ones.
-    pub(super) fn violations(&self) -> &[String] {
-        &self.violations
-    }
-
-    /// How often something was wrong.
-    pub(super) fn broken(&self) -> u64 {
-        self.broken
+    /// What was wrong.
+    pub(super) fn findings(&mut self) -> &mut Findings {
+        &mut self.findings
     }
 
     /// What came of it, in numbers.
     pub(super) fn counts(&self) -> Counts {
         let count = |is: fn(&Event) -> bool| self.events.values().filter(|event| is(event)).count();
-        let known = self.nodes.values().flat_map(|node| node.events.values());
+        let known = self.nodes.values().flat_map(BTreeMap::values);
         Counts {
             acknowledged: count(|event| !event.acknowledged.is_empty()),
             decided: count(|event| event.decided.is_some()),
@@ -328,7 +294,7 @@ mod tests {
     fn blamed(reports: &[NodeReport]) -> Vec<String> {
         let mut judge = judge();
         reports.iter().for_each(|report| judge.look(report));
-        judge.violations().to_vec()
+        judge.findings.violations().to_vec()
     }
 
     #[test]
@@ -419,11 +385,19 @@ mod tests {
         judge.look(&report(1, 1, Some(("committed", None, Some(A)))));
         judge.look(&report(2, 1, Some(("abandoned", None, None))));
         assert_eq!(judge.unfinished(&both), ["x: has not ended at node 2"]);
-        assert_eq!(judge.violations(), [""; 0]);
+        assert_eq!(judge.findings.violations(), [""; 0]);
         judge.answer(NodeId(2), &told("decided", Some(B)));
-        assert!(judge.violations()[0].contains("a client of node 2 has bbbb, node 1 had aaaa"));
+        assert!(
+            judge.findings.violations()[0].contains("a client of node 2 has bbbb, node 1 had aaaa")
+        );
         judge.answer(NodeId(2), &told("abandoned", None));
-        assert!(judge.violations()[1].contains("a client of node 2 has its end without a value"));
-        assert_eq!((judge.broken(), judge.counts().acknowledged), (2, 1));
+        assert!(
+            judge.findings.violations()[1]
+                .contains("a client of node 2 has its end without a value")
+        );
+        assert_eq!(
+            (judge.findings.broken(), judge.counts().acknowledged),
+            (2, 1)
+        );
     }
 }

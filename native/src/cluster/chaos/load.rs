@@ -10,6 +10,7 @@ use phaselab_core::types::NodeId;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::findings;
 use crate::client::NodeClient;
 use crate::control::{Submit, Submitted};
 use crate::node::NodeReport;
@@ -21,7 +22,6 @@ const OPEN_MAX: usize = 128;
 /// How long a client waits for the end of its event.
 const WAIT: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(2);
-const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The shortest time between two looks at a node; a look that takes long is followed by a longer rest.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
@@ -100,10 +100,8 @@ impl Drop for Load {
 async fn look(node: NodeClient, say: mpsc::Sender<Heard>) {
     loop {
         let begun = Instant::now();
-        let report = node
-            .ask::<(), NodeReport>(Method::GET, "/v1/status", None, LOOK_TIMEOUT)
-            .await;
-        if let Ok(report) = report
+        let report = findings::look(&node, "status").await;
+        if let Some(report) = report
             && say.send(Heard::Report(Box::new(report))).await.is_err()
         {
             return;

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::bank::{self, Bank};
 use super::coins::{self, Coins};
+use super::findings::Findings;
 use super::judge::{self, Judge};
 use super::load::{Heard, Load};
 use crate::client::NodeClient;
@@ -105,12 +106,12 @@ impl Watch {
         }
     }
 
-    /// Something is wrong that others saw.
-    pub(super) fn blame(&mut self, what: String) {
+    /// What was wrong so far.
+    pub(super) fn findings(&mut self) -> &mut Findings {
         match self {
-            Watch::Bank(bank) => bank.blame(what),
-            Watch::Coins(coins) => coins.blame(what),
-            Watch::Events { judge, .. } => judge.blame(what),
+            Watch::Bank(bank) => bank.findings(),
+            Watch::Coins(coins) => coins.findings(),
+            Watch::Events { judge, .. } => judge.findings(),
         }
     }
 
@@ -129,24 +130,6 @@ impl Watch {
             Watch::Bank(bank) => bank.progress(),
             Watch::Coins(coins) => coins.progress(),
             Watch::Events { judge, .. } => format!("{} events decided", judge.counts().decided),
-        }
-    }
-
-    /// How often something was wrong.
-    pub(super) fn broken(&self) -> u64 {
-        match self {
-            Watch::Bank(bank) => bank.broken(),
-            Watch::Coins(coins) => coins.broken(),
-            Watch::Events { judge, .. } => judge.broken(),
-        }
-    }
-
-    /// What was wrong, the first ones.
-    pub(super) fn violations(&self) -> &[String] {
-        match self {
-            Watch::Bank(bank) => bank.violations(),
-            Watch::Coins(coins) => coins.violations(),
-            Watch::Events { judge, .. } => judge.violations(),
         }
     }
 
