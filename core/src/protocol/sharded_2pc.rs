@@ -21,7 +21,8 @@
 //! Upon a participant that asks how a transaction ends: the outcome; of an unknown one, log A, then the outcome; of one
 //! that is under way, nothing yet.
 //! Upon leading: every P without outcome and every outcome without acknowledgement is taken up from the accounts' tables.
-//! Upon a read: answer with the balance once a majority confirms that this member still leads. (S4-F23)
+//! Upon a read: answer with the balance once a majority confirms that this member still leads (S4-F23), and no
+//! transaction holds the item whose outcome another cluster says: its client may have been told already.
 //!
 //! Whom to ask in another cluster: the leader that answered last, by ballot; upon each `resend_ms`, everybody there.
 //! (S4-41, S4-67)

@@ -37,6 +37,45 @@ fn play(name: &str) -> Sim {
     sim
 }
 
+/// A transfer that was told to its client, while the receiver's cluster cannot hear of it: whoever reads the receiver then
+/// waits, since the old balance would deny what was told.
+#[test]
+fn what_may_be_on_its_way_is_waited_for_by_reads() {
+    let builtin = find("sharded-2pc/reference-transfer").expect("a built-in scenario");
+    let (setting, _) = builtin
+        .text
+        .split_once("[[at]]")
+        .expect("something is done");
+    let setting = setting.replace("until_ms = 400", "until_ms = 900");
+    let text = format!(
+        "{setting}\
+         [[at]]\nms = 100\ndo = \"submit\"\nto = [1]\n\
+         request = {{ transfer = {{ sender = 1001, receiver = 3001, amount = 10 }} }}\n\
+         [[at]]\nms = 106\ndo = \"partition\"\ngroups = [[1, 2, 3], [4, 5, 6, 7, 8, 9]]\n\
+         [[at]]\nms = 200\ndo = \"submit\"\nto = [4]\nrequest = {{ read = {{ item = 3001 }} }}\n\
+         [[at]]\nms = 200\ndo = \"submit\"\nto = [4]\nrequest = {{ read = {{ item = 3002 }} }}\n\
+         [[at]]\nms = 500\ndo = \"heal\"\n"
+    );
+    let mut sim = Sim::new(&parse("late.toml", &text).expect("sound")).expect("nodes");
+    sim.run();
+    assert!(sim.report().is_as_expected(), "{:#?}", sim.report());
+    let answers = answers(&sim);
+    let read = |item: u32| {
+        answers.iter().find_map(|(ms, _, reply)| match reply {
+            Reply::Balance { item: of, balance } if *of == item => Some((*ms, *balance)),
+            _ => None,
+        })
+    };
+    let committed = answers
+        .iter()
+        .find(|(_, _, reply)| matches!(reply, Reply::Success { .. }));
+    assert!(committed.is_some_and(|(ms, ..)| *ms < 110), "{answers:?}");
+    let (told_ms, balance) = read(3_001).expect("an answer, in the end");
+    assert!(told_ms >= 500 && balance == 60, "{told_ms} {balance}");
+    let (told_ms, _) = read(3_002).expect("what nothing holds is read at once");
+    assert!(told_ms < 210, "{told_ms}");
+}
+
 /// The final answers, in order: when, and to which client.
 fn answers(sim: &Sim) -> Vec<(u64, u64, Reply)> {
     let told = sim.replies().iter().map(|reply| {

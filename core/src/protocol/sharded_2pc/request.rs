@@ -1,5 +1,6 @@
 //! What clients ask, and what they are told. (S4-09, S4-33, S4-37)
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -266,7 +267,8 @@ impl Sharded2pc {
         }
     }
 
-    /// Answers the reads for which leadership was confirmed. Everything chosen before they came is applied.
+    /// Answers the reads for which leadership was confirmed. Everything chosen before they came is applied. An item that
+    /// a transfer of another cluster holds waits for its end: its client may have been told already.
     pub(super) fn answer_reads(&mut self, cx: Cx<'_, '_>) {
         let waits = self
             .serving()
@@ -278,12 +280,28 @@ impl Sharded2pc {
             (paxos.confirmed(group), crate::paxos::Out::default())
         });
         let is_due = |read: &Reading| confirmed.is_some_and(|probe| probe >= read.probe);
+        let mut waiting = VecDeque::new();
         while let Some(leading) = &mut self.leading
             && leading.reads.front().is_some_and(is_due)
             && let Some(read) = leading.reads.pop_front()
         {
-            self.tell_balance(cx, read.client, read.number, read.item);
+            if self.awaits_outcome(read.item) {
+                waiting.push_back(read);
+            } else {
+                self.tell_balance(cx, read.client, read.number, read.item);
+            }
         }
+        if let Some(leading) = &mut self.leading {
+            waiting.append(&mut leading.reads);
+            leading.reads = waiting;
+        }
+    }
+
+    /// Whether an item is held by a transaction whose outcome is for another cluster to say.
+    fn awaits_outcome(&self, item: Item) -> bool {
+        let held = self.machine.lock(item);
+        let txn = held.and_then(|id| self.machine.transaction(id));
+        txn.is_some_and(|txn| !txn.side.coordinates())
     }
 
     fn tell_balance(&self, cx: Cx<'_, '_>, client: ClientId, number: u64, item: Item) {
