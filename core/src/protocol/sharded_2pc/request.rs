@@ -9,6 +9,7 @@ use super::command::{Item, Reason, TxnId};
 use super::config::Place;
 use super::machine::{Client, Outcome};
 use super::{Cx, Reading, Sharded2pc, flaws};
+use crate::flaw::FlawSet;
 use crate::types::{ClientId, GroupId, NodeId};
 
 /// What a client asks.
@@ -285,7 +286,7 @@ impl Sharded2pc {
             && leading.reads.front().is_some_and(is_due)
             && let Some(read) = leading.reads.pop_front()
         {
-            if self.awaits_outcome(read.item) {
+            if self.awaits_outcome(cx.env().flaws, read.item) {
                 waiting.push_back(read);
             } else {
                 self.tell_balance(cx, read.client, read.number, read.item);
@@ -297,8 +298,12 @@ impl Sharded2pc {
         }
     }
 
-    /// Whether an item is held by a transaction whose outcome is for another cluster to say.
-    fn awaits_outcome(&self, item: Item) -> bool {
+    /// Whether an item is held by a transaction whose outcome is for another cluster to say. Where money moves at P,
+    /// what is not decided is seen at once. (S4-F4)
+    fn awaits_outcome(&self, flaws: FlawSet, item: Item) -> bool {
+        if flaws::moves_at_prepare(flaws) {
+            return false;
+        }
         let held = self.machine.lock(item);
         let txn = held.and_then(|id| self.machine.transaction(id));
         txn.is_some_and(|txn| !txn.side.coordinates())
