@@ -13,7 +13,9 @@ pub use block::{BLOCK_TRANSACTIONS_MAX, Block, BlockError, Coinbase, genesis_par
 pub use coin::Coin;
 pub use mempool::{Conflict, Mempool};
 pub use reward::{COIN, subsidy};
-pub use signed::{INPUTS_MAX, MEMO_BYTES_MAX, OUTPUTS_MAX, Signed, SignedError, Witness, wallet};
+pub use signed::{
+    INPUTS_MAX, MEMO_BYTES_MAX, OUTPUTS_MAX, Signed, SignedError, Witness, is_wallet_name, wallet,
+};
 pub use transaction::{OutPoint, Output, Script, Transaction, TransactionError};
 pub use utxo::{Entry, SpendError, UtxoSet};
 

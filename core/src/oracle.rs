@@ -33,8 +33,10 @@ pub trait Oracle: Send + Sync {
     fn on_record(&mut self, now: Time, node: NodeId, record: &Record);
     /// A node lies from now on: what it says binds nobody.
     fn on_byzantine(&mut self, node: NodeId);
-    /// Part of the run is not heard: that something was never said proves nothing.
+    /// Part of what members did is not heard: that something was never said proves nothing.
     fn on_gap(&mut self) {}
+    /// A member is not heard at all, but for what others received of it.
+    fn on_absent(&mut self, _: NodeId) {}
     /// A client asks a node that runs; the bytes of the protocol's `Request`.
     fn on_request(&mut self, _: Time, _: NodeId, _: ClientId, _: u64, _: &[u8]) {}
     /// A client is told something; the bytes of the protocol's `Reply`.
@@ -49,6 +51,65 @@ pub trait Oracle: Send + Sync {
     fn holds(&self) -> bool;
     /// A copy, for checkpoints.
     fn clone_box(&self) -> Box<dyn Oracle>;
+}
+
+/// What a verdict says that rests on part of a run.
+pub const AS_HEARD: &str = "as far as it was heard: part of the run is missing";
+
+/// What a protocol promises, by name and in a sentence, and what was found against it.
+#[derive(Clone, Debug)]
+pub struct Promises {
+    all: &'static [(&'static str, &'static str)],
+    /// Those of which not all is heard.
+    limited: &'static [&'static str],
+    broken: Map<&'static str, String>,
+}
+
+impl Promises {
+    /// All kept so far.
+    pub const fn new(all: &'static [(&'static str, &'static str)]) -> Promises {
+        Promises {
+            all,
+            limited: &[],
+            broken: Map::new(),
+        }
+    }
+
+    /// Of these not all is heard, and their verdicts say so.
+    pub const fn limit(&mut self, promises: &'static [&'static str]) {
+        self.limited = promises;
+    }
+
+    /// Whether not all of a promise is heard.
+    pub fn is_limited(&self, promise: &str) -> bool {
+        self.limited.contains(&promise)
+    }
+
+    /// Notes what breaks a promise; what was found first stays.
+    pub fn fail(&mut self, promise: &'static str, detail: impl FnOnce() -> String) {
+        self.broken.get_or_insert_with(promise, detail);
+    }
+
+    /// Whether all held so far.
+    pub fn hold(&self) -> bool {
+        self.broken.is_empty()
+    }
+
+    /// The verdicts, in the order of the promises.
+    pub fn verdicts(&self) -> impl Iterator<Item = Verdict> + '_ {
+        self.all.iter().map(|(name, meaning)| {
+            let broken = self.broken.get(name);
+            let held = match self.is_limited(name) {
+                true => AS_HEARD,
+                false => *meaning,
+            };
+            Verdict {
+                name,
+                holds: broken.is_none(),
+                detail: broken.cloned().unwrap_or_else(|| String::from(held)),
+            }
+        })
+    }
 }
 
 /// What every protocol promises per instance: one decision, and none beside an abandonment.

@@ -45,6 +45,9 @@ pub trait Simulated: Protocol {
     /// What of what the oracle tells holds with a probability only: the checker does not call it broken.
     const PROBABLE: &'static [&'static str] = &[];
 
+    /// What clients can be told, in the words of [`ReplyView::outcome`].
+    const OUTCOMES: &'static [&'static str];
+
     /// How far the checker goes unless it is told otherwise.
     const BOUNDS: Bounds = Bounds::DEFAULT;
     /// Whether there is a world outside.
@@ -117,7 +120,7 @@ pub trait Simulated: Protocol {
 /// A reply in a form that every shell can show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReplyView {
-    /// One word: `accepted`, `decided`, `abandoned`, `refused`, `in-progress`.
+    /// One word of [`Simulated::OUTCOMES`].
     pub outcome: &'static str,
     /// The decided value.
     pub value: Option<Hash32>,
@@ -127,6 +130,13 @@ pub struct ReplyView {
     pub last: bool,
     /// A sentence.
     pub text: String,
+}
+
+impl ReplyView {
+    /// Whether it ends a request that did not get its way and of which nothing else tells.
+    pub fn is_refusal(&self) -> bool {
+        self.last && !matches!(self.outcome, "decided" | "abandoned" | "SUCCESS")
+    }
 }
 
 /// The protocols.
@@ -285,7 +295,18 @@ impl ProtocolKind {
 
     /// What an encoded reply says.
     pub fn read_reply(self, reply: &[u8]) -> Option<ReplyView> {
-        with_protocol!(self, P => codec::decode(reply).ok().map(|reply| P::read_reply(&reply)))
+        let view =
+            with_protocol!(self, P => codec::decode(reply).ok().map(|reply| P::read_reply(&reply)));
+        debug_assert!(
+            view.iter()
+                .all(|view| self.outcomes().contains(&view.outcome))
+        );
+        view
+    }
+
+    /// What clients can be told, in one word each.
+    pub fn outcomes(self) -> &'static [&'static str] {
+        with_protocol!(self, P => <P as Simulated>::OUTCOMES)
     }
 
     /// What items hold at first under encoded parameters; `None` for a protocol that has none.

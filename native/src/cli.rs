@@ -101,7 +101,15 @@ enum Command {
 
 /// The command line as it is shown: with examples.
 pub(crate) fn command() -> clap::Command {
-    examples::with_examples(Cli::command())
+    examples::with_examples(Cli::command().mut_subcommands(with_numbers))
+}
+
+/// Has options say themselves what is wrong with a number below 0, which would pass for an option.
+fn with_numbers(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(with_numbers).mut_args(|arg| {
+        let takes_value = arg.get_action().takes_values();
+        arg.allow_negative_numbers(takes_value)
+    })
 }
 
 /// Reads the command line.
@@ -155,9 +163,13 @@ pub(crate) fn in_one_line(error: &clap::Error) -> String {
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
+    let words = words.join(" ").replace(
+        "invalid digit found in string",
+        "expected a whole number, of at least 0",
+    );
     match variable_of(error) {
-        Some(variable) => format!("{} (from {variable} in the environment)", words.join(" ")),
-        None => words.join(" "),
+        Some(variable) => format!("{words} (from {variable} in the environment)"),
+        None => words,
     }
 }
 
@@ -214,7 +226,7 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed_and_its_errors_are_one_line() {
         command().debug_assert();
-        let cases: [(&[&str], &str); 4] = [
+        let cases: [(&[&str], &str); 6] = [
             (
                 &["sim", "--protocol", "two"],
                 "error: invalid value 'two' for '--protocol <P>': expected one of two-phase, sharded-2pc, snowball",
@@ -228,12 +240,21 @@ mod tests {
                 "error: the following required arguments were not provided: --amount <N>",
             ),
             (
+                &["sweep", "--protocol", "two-phase", "--seeds", "-3..5"],
+                "error: invalid value '-3..5' for '--seeds <A..B>': expected A..B with A below B, such as 0..1000",
+            ),
+            (
+                &["sim", "three-signers", "--seed", "-1"],
+                "error: invalid value '-1' for '--seed <S>': expected a whole number, of at least 0",
+            ),
+            (
                 &["sim", "--sed", "1"],
                 "error: unexpected argument '--sed' found tip: a similar argument exists: '--seed'",
             ),
         ];
         for (words, expected) in cases {
-            let error = Cli::try_parse_from(std::iter::once(&"phaselab").chain(words)).unwrap_err();
+            let words = std::iter::once(&"phaselab").chain(words);
+            let error = command().try_get_matches_from(words).unwrap_err();
             assert_eq!(in_one_line(&error), expected);
         }
     }

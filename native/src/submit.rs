@@ -427,10 +427,11 @@ pub(crate) fn span(text: &str) -> Result<Duration, String> {
         "m" => 60_000,
         _ => return Err(expected()),
     };
-    number
-        .checked_mul(ms_each)
-        .map(Duration::from_millis)
-        .ok_or_else(expected)
+    let ms = number.checked_mul(ms_each).ok_or_else(expected)?;
+    match ms {
+        0 => Err("expected at least 1ms".to_owned()),
+        ms => Ok(Duration::from_millis(ms)),
+    }
 }
 
 #[cfg(test)]
@@ -444,9 +445,18 @@ mod tests {
         assert_eq!(span("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(span("3"), Ok(Duration::from_secs(3)));
         assert!(
-            ["", "s", "1h", "-1s", "1.5s", "99999999999999999999s"]
-                .iter()
-                .all(|text| span(text).is_err())
+            [
+                "",
+                "s",
+                "0",
+                "0ms",
+                "1h",
+                "-1s",
+                "1.5s",
+                "99999999999999999999s"
+            ]
+            .iter()
+            .all(|text| span(text).is_err())
         );
     }
 }

@@ -63,12 +63,12 @@ impl Recorded {
     ///
     /// # Panics
     /// If a node cannot be built.
-    pub fn start(crypto: Crypto, skew_ms: &[u64]) -> Recorded {
-        let mut scenario = Scenario::new(ProtocolKind::TwoPhase, skew_ms.len() as u16);
+    pub fn start(protocol: ProtocolKind, crypto: Crypto, skew_ms: &[u64]) -> Recorded {
+        let mut scenario = Scenario::new(protocol, skew_ms.len() as u16);
         scenario.crypto = crypto;
         let mut cluster = Recorded {
             genesis: simulated_genesis(&scenario),
-            world: ProtocolKind::TwoPhase.environment(&scenario),
+            world: protocol.environment(&scenario),
             lives: scenario.ids().map(|_| None).collect(),
             stores: scenario.ids().map(|_| Rows::default()).collect(),
             sent: VecDeque::new(),
@@ -129,10 +129,15 @@ impl Recorded {
     /// Asks a node to pay for an event.
     pub fn submit(&mut self, node: NodeId, event: &str, amount: u64) {
         self.requests += 1;
+        self.ask(node, self.requests, request(event, amount));
+    }
+
+    /// Asks a node for something, as the client that asks for all.
+    pub fn ask(&mut self, node: NodeId, number: u64, request: Vec<u8>) {
         let input = Input::Request {
             client: ClientId(9),
-            number: self.requests,
-            request: request(event, amount),
+            number,
+            request,
         };
         self.hand(node, input);
     }
@@ -251,13 +256,14 @@ impl Recorded {
     }
 
     fn release(&mut self, node: NodeId, released: Released) {
-        let others: Vec<NodeId> = self.ids().into_iter().filter(|id| *id != node).collect();
         for outgoing in released.sends {
-            let to = match outgoing.to {
-                To::Node(id) => vec![id],
-                To::All | To::Group(_) => others.clone(),
-            };
-            let packets = to.into_iter().map(|id| (id, outgoing.packet.to_vec()));
+            let members = self.genesis.members.iter();
+            let to = members.filter(|member| match outgoing.to {
+                To::Node(id) => member.id == id,
+                To::Group(group) => member.id != node && member.group == group,
+                To::All => member.id != node,
+            });
+            let packets = to.map(|member| (member.id, outgoing.packet.to_vec()));
             self.sent.extend(packets);
         }
         for report in released.reports {
@@ -284,7 +290,7 @@ fn place(node: NodeId) -> usize {
 /// Three nodes that decide three events while one is killed and comes back, another stops and comes back, and someone
 /// sends noise: their files.
 pub fn three_nodes(crypto: Crypto, skew_ms: [u64; 3]) -> Vec<Vec<u8>> {
-    let mut cluster = Recorded::start(crypto, &skew_ms);
+    let mut cluster = Recorded::start(ProtocolKind::TwoPhase, crypto, &skew_ms);
     cluster.submit(NodeId(1), "withdraw-1", 25);
     cluster.run(40);
     cluster.submit(NodeId(2), "withdraw-2", 10);

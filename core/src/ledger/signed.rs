@@ -170,6 +170,11 @@ pub fn wallet(name: &str) -> Signer {
     Signer::from_seed(Crypto::Ed25519, &seed)
 }
 
+/// Whether a demonstration wallet may be called so: 1 to 32 letters, digits and hyphens.
+pub fn is_wallet_name(name: &str) -> bool {
+    (1..=32).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}
+
 /// The payload of a transaction with this memo.
 fn memo_hash(memo: &str) -> Hash32 {
     Transcript::new("phaselab 2026-11 transaction memo v1")

@@ -18,6 +18,10 @@ pub(super) fn refuse(file: &str, source: &str, error: &toml::de::Error) -> Scena
 
 /// Turns serde's "unknown field `lantency_ms`, expected one of ..." into a question that helps.
 fn readable(message: &str) -> String {
+    if message.starts_with("wanted exactly 1 element") {
+        return "expected exactly one kind with its keys, such as { kind = { key = 1 } }"
+            .to_string();
+    }
     let mut quoted = message.split('`').skip(1).step_by(2);
     let (Some(found), true) = (quoted.next(), message.starts_with("unknown field")) else {
         return message.trim_end().to_string();

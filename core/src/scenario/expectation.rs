@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::Scenario;
+use super::{Scenario, complaint};
 use crate::types::{ClientId, NodeId};
 
 /// What should come of a run.
@@ -82,6 +82,13 @@ impl Expectation {
                 "expect: no event \"{event}\"; expected one of {}",
                 crate::narrate::EVENT_NAMES.join(", ")
             ));
+        }
+        let told = scenario.protocol.outcomes();
+        if let Some(reply) = &self.reply
+            && !told.contains(&reply.as_str())
+        {
+            let wrong = complaint::unknown_word("reply", reply, told);
+            return Err(format!("expect: {wrong}"));
         }
         let kinds = [
             &self.phase,

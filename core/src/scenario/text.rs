@@ -153,7 +153,7 @@ const fn default_until_ms() -> u64 {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GroupText {
-    id: u16,
+    id: toml::Spanned<u16>,
     nodes: Vec<NodeId>,
 }
 
@@ -239,18 +239,14 @@ fn parse_as<P: Simulated>(
         scenario.groups.fill(GroupId(0));
     }
     for group in parsed.group {
+        let line = line_at(source, group.id.span().start);
+        let id = group.id.into_inner();
         for node in group.nodes {
-            let slot = usize::from(node.0)
-                .checked_sub(1)
-                .and_then(|index| scenario.groups.get_mut(index));
-            *slot.ok_or_else(|| ScenarioError {
+            place(&mut scenario.groups, node, id).map_err(|message| ScenarioError {
                 file: file.to_owned(),
-                line: line_of_key(source, "[[group]]"),
-                message: format!(
-                    "group {}: node {} does not exist; expected 1 to {}",
-                    group.id, node.0, parsed.nodes
-                ),
-            })? = GroupId(group.id);
+                line: Some(line),
+                message,
+            })?;
         }
     }
     let mut lines = Vec::new();
@@ -298,6 +294,28 @@ fn parse_as<P: Simulated>(
         lines.push(line);
     }
     Ok((scenario, lines))
+}
+
+/// Puts a node into a group; it is in none yet.
+fn place(groups: &mut [GroupId], node: NodeId, id: u16) -> Result<(), String> {
+    let nodes = groups.len();
+    let slot = usize::from(node.0)
+        .checked_sub(1)
+        .and_then(|index| groups.get_mut(index));
+    match slot {
+        None => Err(format!(
+            "group {id}: node {} does not exist; expected 1 to {nodes}",
+            node.0
+        )),
+        Some(slot) if *slot != GroupId(0) => Err(format!(
+            "group {id}: node {} is in group {} already; expected each node once",
+            node.0, slot.0
+        )),
+        Some(slot) => {
+            *slot = GroupId(id);
+            Ok(())
+        }
+    }
 }
 
 /// Reads one thing to do, with the keys of an `[[at]]` entry but without its time: it happens now. Whether it can be

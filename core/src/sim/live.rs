@@ -15,7 +15,7 @@ use crate::engine::Opened;
 use crate::envelope::Refusal;
 use crate::environment::Void;
 use crate::event::EventKind;
-use crate::ordered::Map;
+use crate::ordered::{Map, Set};
 use crate::recording::{Input, Moment, Played, Recording, Script, Step};
 use crate::replica::{BuildError, Outgoing};
 use crate::types::{Hash32, NodeId, Time};
@@ -66,6 +66,10 @@ impl Sim {
         sim.queue = Queue::default();
         if script.has_gaps {
             sim.oracle.on_gap();
+        }
+        let recorded: Set<NodeId> = script.lives.iter().map(|life| life.head.node).collect();
+        for absent in script.scenario.ids().filter(|id| !recorded.contains(id)) {
+            sim.oracle.on_absent(absent);
         }
         sim.live = Some(Live {
             script: script.clone(),

@@ -64,7 +64,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "S", default_value_t = 7)]
     seed: u64,
     /// How long to wait for each, such as 10s or 500ms
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span, conflicts_with_all = ["sim", "out"])]
     wait: Duration,
     /// The folder of the cluster
     #[arg(long, value_name = "DIR", default_value = DIR_DEFAULT)]

@@ -38,52 +38,52 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "N", default_value_t = 3, requires = "model")]
     size: usize,
     /// Timers of this round and later ones do not fire [default: the protocol's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "model")]
     rounds: Option<u32>,
     /// How often timers of rounds fire, all together [default: the protocol's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "model")]
     timeouts: Option<u8>,
     /// How often nodes crash, all together [default: the protocol's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "model")]
     crashes: Option<u8>,
     /// How often timers of no round fire, such as the tick of anti-entropy, all together
-    #[arg(long, value_name = "N", default_value_t = Bounds::default().housekeeping)]
+    #[arg(long, value_name = "N", default_value_t = Bounds::default().housekeeping, conflicts_with = "model")]
     housekeeping: u8,
     /// How often a node is asked again what it was asked before, all together
-    #[arg(long, value_name = "N", default_value_t = Bounds::default().repeats)]
+    #[arg(long, value_name = "N", default_value_t = Bounds::default().repeats, conflicts_with = "model")]
     repeats: u8,
     /// Let requests arrive after messages did
-    #[arg(long)]
+    #[arg(long, conflicts_with = "model")]
     late_requests: bool,
     /// Go on with instances that a node decided
-    #[arg(long)]
+    #[arg(long, conflicts_with = "model")]
     beyond_decisions: bool,
     /// Let a message arrive at most once at a node
-    #[arg(long)]
+    #[arg(long, conflicts_with = "model")]
     once: bool,
     /// Ask besides whether every instance ends on every fair path
-    #[arg(long)]
+    #[arg(long, conflicts_with = "model")]
     ends: bool,
     /// In which order: every state, nearest first; or depth first; or random walks
     #[arg(long, value_enum, default_value_t = Order::Breadth)]
     search: Order,
-    /// The seed of random walks
-    #[arg(long, value_name = "S", default_value_t = 7)]
-    seed: u64,
-    /// How many random walks
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    walks: u64,
+    /// The seed of random walks [default: 7]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// How many random walks [default: 10000]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    walks: Option<u64>,
     /// Stop at so many distinct states
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
     max_states: Option<u64>,
     /// Stop at this depth; the initial state has depth 1
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_depth: Option<u32>,
-    /// Stop when the process holds so many megabytes
-    #[arg(long, value_name = "MB", default_value_t = 8_000)]
-    memory_mb: u64,
+    /// Stop when the process holds so many megabytes [default: 8000]
+    #[arg(long, value_name = "MB", value_parser = at_least_one())]
+    memory_mb: Option<u64>,
     /// Stop after so many minutes
-    #[arg(long, value_name = "MINUTES")]
+    #[arg(long, value_name = "MINUTES", value_parser = at_least_one())]
     minutes: Option<u64>,
     /// Write an unfinished search to this file
     #[arg(long, value_name = "FILE")]
@@ -104,6 +104,20 @@ enum Order {
     Breadth,
     Depth,
     Walks,
+}
+
+impl Order {
+    const fn name(self) -> &'static str {
+        match self {
+            Order::Breadth => "breadth",
+            Order::Depth => "depth",
+            Order::Walks => "walks",
+        }
+    }
+}
+
+fn at_least_one() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..)
 }
 
 fn textbook(name: &str) -> Result<Textbook, String> {
@@ -155,6 +169,7 @@ struct Searched {
 
 /// Searches.
 pub(crate) fn run(args: &CheckArgs) -> Outcome {
+    args.refuse_unused()?;
     let (report, searched) = match args.model {
         Some(kind) => {
             let searched = with_textbook!(kind, args.size, model => Check(args).visit(model))
@@ -202,7 +217,37 @@ pub(crate) fn run(args: &CheckArgs) -> Outcome {
     }
 }
 
+const SEED_DEFAULT: u64 = 7;
+const WALKS_DEFAULT: u64 = 10_000;
+const WALK_STEPS_DEFAULT: u32 = 200;
+const MEMORY_MB_DEFAULT: u64 = 8_000;
+
 impl CheckArgs {
+    /// Refuses what another order would heed.
+    fn refuse_unused(&self) -> Outcome {
+        use Order::{Breadth, Depth, Walks};
+        let options: [(&str, bool, &[Order]); 7] = [
+            ("--seed", self.seed.is_some(), &[Walks]),
+            ("--walks", self.walks.is_some(), &[Walks]),
+            ("--max-states", self.max_states.is_some(), &[Breadth, Depth]),
+            ("--memory-mb", self.memory_mb.is_some(), &[Breadth]),
+            ("--minutes", self.minutes.is_some(), &[Breadth]),
+            ("--save", self.save.is_some(), &[Breadth]),
+            ("--resume", self.resume.is_some(), &[Breadth]),
+        ];
+        for (name, is_given, orders) in options {
+            if is_given && !orders.contains(&self.search) {
+                let named: Vec<&str> = orders.iter().map(|order| order.name()).collect();
+                return Err(Failure::Input(format!(
+                    "{name} says nothing about --search {}; expected it with --search {}",
+                    self.search.name(),
+                    named.join(" or ")
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn bounds(&self, protocol: ProtocolKind) -> Bounds {
         let usual = protocol.bounds();
         Bounds {
@@ -259,17 +304,15 @@ impl Visitor for Check<'_> {
         let (found, stopped, model) = match args.search {
             Order::Depth => (depth_first(shared, args.limits()), None, model),
             Order::Walks => {
-                let length = args.max_depth.unwrap_or(200);
-                (
-                    random_walks(shared, args.seed, args.walks, length),
-                    None,
-                    model,
-                )
+                let seed = args.seed.unwrap_or(SEED_DEFAULT);
+                let walks = args.walks.unwrap_or(WALKS_DEFAULT);
+                let length = args.max_depth.unwrap_or(WALK_STEPS_DEFAULT);
+                (random_walks(shared, seed, walks, length), None, model)
             }
             Order::Breadth => {
                 let drive = Drive {
                     limits: args.limits(),
-                    memory_mb: args.memory_mb,
+                    memory_mb: args.memory_mb.unwrap_or(MEMORY_MB_DEFAULT),
                     until: args.minutes.map(|n| started + Duration::from_secs(60 * n)),
                     resume: args.resume.as_deref(),
                     save: args.save.as_deref(),

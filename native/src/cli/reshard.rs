@@ -47,7 +47,7 @@ pub(crate) struct ReshardArgs {
     #[arg(long, value_name = "N", default_value_t = 4, requires = "apply", value_parser = clap::value_parser!(u16).range(1..=64))]
     at_once: u16,
     /// How long to wait for each move, such as 10s or 500ms
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
+    #[arg(long, value_name = "TIME", default_value = "10s", requires = "apply", value_parser = span)]
     wait: Duration,
     /// The folder of the cluster
     #[arg(long, value_name = "DIR", default_value = DIR_DEFAULT)]
@@ -136,6 +136,11 @@ fn history(file: &Path, router: &Router) -> Result<Vec<Wish>, Failure> {
             return Err(refuse(format!("item {item}: expected 1 to {last}")));
         }
         wishes.push(wish);
+    }
+    if wishes.is_empty() {
+        return Err(Failure::Input(format!(
+            "{name}: no transfer; expected one per line, such as 1001,3001,10"
+        )));
     }
     Ok(wishes)
 }

@@ -291,7 +291,7 @@ fn show(screen: &mut Screen, checked: &Checked) {
         let rows = format!("{rows} row{}", if *rows == 1 { "" } else { "s" });
         screen.line(&format!("  {name:<20} {rows:>12} {bytes:>12} bytes"));
     }
-    for instance in &found.instances {
+    for instance in found.instances.iter().take(INSTANCES_SHOWN_MAX) {
         let signed = match instance.signed {
             Some(value) => format!(", signed {}", value.short()),
             None => String::new(),
@@ -301,7 +301,14 @@ fn show(screen: &mut Screen, checked: &Checked) {
             instance.instance, instance.phase, instance.round
         ));
     }
+    let more = found.instances.len().saturating_sub(INSTANCES_SHOWN_MAX);
+    if more > 0 {
+        screen.line(&format!("  ... and {more} more; --json lists them"));
+    }
 }
+
+/// More instances than these are counted.
+const INSTANCES_SHOWN_MAX: usize = 8;
 
 /// A line of an export.
 #[derive(Debug, Serialize)]

@@ -3,7 +3,9 @@
 use phaselab_core::engine::RuleSet;
 use phaselab_core::event::{Event, EventKind};
 use phaselab_core::narrate;
+use phaselab_core::oracle::{AS_HEARD, Verdict};
 use phaselab_core::ordered::Map;
+use phaselab_core::protocol::ReplyView;
 use phaselab_core::scenario::{self, At, Intervention, Scenario};
 use phaselab_core::sim::Sim;
 use phaselab_core::sim::log::Logged;
@@ -212,7 +214,7 @@ fn refusals(screen: &mut Screen, sim: &Sim) {
     let mut refused: Vec<RefusedSubmission> = Vec::new();
     for reply in sim.replies() {
         let read = sim.scenario().protocol.read_reply(&reply.reply);
-        let Some(view) = read.filter(|view| view.outcome == "refused") else {
+        let Some(view) = read.filter(ReplyView::is_refusal) else {
             continue;
         };
         match refused.iter_mut().find(|known| known.why == view.text) {
@@ -290,14 +292,19 @@ fn outcomes(screen: &mut Screen, sim: &Sim, report: &Report) {
 }
 
 fn verdicts(screen: &mut Screen, report: &Report) {
-    let holding: Vec<_> = report
-        .invariants
-        .iter()
-        .filter(|verdict| verdict.holds)
-        .map(|verdict| verdict.name)
-        .collect();
-    if !holding.is_empty() {
-        screen.entry("holds     ", Some(Ink::Good), &holding.join(", "));
+    let holding = report.invariants.iter().filter(|verdict| verdict.holds);
+    let (as_heard, proven): (Vec<&Verdict>, Vec<_>) =
+        holding.partition(|verdict| verdict.detail == AS_HEARD);
+    let names = |verdicts: &[&Verdict]| {
+        let names: Vec<_> = verdicts.iter().map(|verdict| verdict.name).collect();
+        names.join(", ")
+    };
+    if !proven.is_empty() {
+        screen.entry("holds     ", Some(Ink::Good), &names(&proven));
+    }
+    if !as_heard.is_empty() {
+        let text = format!("{}, {AS_HEARD}", names(&as_heard));
+        screen.entry("unclear   ", Some(Ink::Warn), &text);
     }
     if !report.expectations.is_empty() {
         let met = report.expectations.iter().filter(|entry| entry.met).count();

@@ -33,7 +33,7 @@ pub(crate) struct SweepArgs {
     #[command(flatten)]
     choice: Choice,
     /// The seeds from A up to, and without, B; one number N means 0..N
-    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    #[arg(long, value_name = "A..B", value_parser = seeds, allow_hyphen_values = true)]
     seeds: Seeds,
     /// Only every N-th seed, beginning with the i-th of them (1/N to N/N), to spread one sweep over machines
     #[arg(long, value_name = "i/N", value_parser = shard, default_value = "1/1")]

@@ -62,13 +62,13 @@ pub(crate) struct ChaosArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(3..=16))]
     nodes: Option<u16>,
     /// Go on for so many minutes; half a minute if neither this nor --seconds nor --kills is told
-    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     minutes: Option<u64>,
     /// Go on for so many seconds
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=6_000_000))]
     seconds: Option<u64>,
     /// Go on until so many nodes were killed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     kills: Option<u64>,
     /// Draw the faults from this seed; a random one unless told
     #[arg(long, value_name = "S")]

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use phaselab_core::codec;
 use phaselab_core::crypto::Crypto;
+use phaselab_core::oracle;
+use phaselab_core::protocol::ProtocolKind;
+use phaselab_core::protocol::sharded_2pc::Request;
 use phaselab_core::recording::{
     self, Difference, Ending, Input, Moment, Played, Recording, RecordingError, Rerun, Script,
 };
@@ -148,7 +152,7 @@ fn a_live_run_is_seeked_like_any_other_and_left_alone() {
 
 #[test]
 fn no_secret_is_in_a_file() {
-    let cluster = Recorded::start(Crypto::Ed25519, &[0, 0, 0]);
+    let cluster = Recorded::start(ProtocolKind::TwoPhase, Crypto::Ed25519, &[0, 0, 0]);
     let secrets = cluster.secrets();
     let files = three_nodes(Crypto::Ed25519, [0, 0, 0]);
     assert_eq!(secrets.len(), 3);
@@ -321,7 +325,7 @@ fn the_first_input_that_differs_is_named() {
 #[test]
 fn a_store_that_changed_between_two_lives_is_noticed() {
     let run = |tamper: &dyn Fn(&mut Recorded), kill: bool| {
-        let mut cluster = Recorded::start(Crypto::Simulated, &[0, 0, 0]);
+        let mut cluster = Recorded::start(ProtocolKind::TwoPhase, Crypto::Simulated, &[0, 0, 0]);
         cluster.submit(NodeId(1), "withdraw-1", 25);
         cluster.run(60);
         if kill {
@@ -384,6 +388,51 @@ fn what_is_missing_is_no_fault_of_those_who_were_recorded() {
 }
 
 #[test]
+fn what_takes_all_members_to_judge_is_left_where_some_are_not_recorded() {
+    let mut cluster = Recorded::start(ProtocolKind::Sharded2pc, Crypto::Simulated, &[0; 6]);
+    cluster.run(1_000);
+    let request = codec::encode(&Request::Transfer {
+        sender: 1001,
+        receiver: 3001,
+        amount: 3,
+    });
+    for node in [1, 2, 3] {
+        cluster.ask(NodeId(node), 1, request.clone());
+    }
+    cluster.run(1_000);
+    let files = cluster.finish();
+    for recorded in 1..64_u32 {
+        let is_recorded = |place: &usize| recorded & (1 << place) != 0;
+        let some: Vec<_> = (0..6)
+            .filter(is_recorded)
+            .map(|place| files[place].clone())
+            .collect();
+        let script = Arc::new(Script::new(&reruns(&lives(&some))).unwrap());
+        assert!(!script.has_gaps);
+        let mut sim = Sim::live(&script).unwrap();
+        sim.run();
+        assert!(sim.holds(), "{recorded:b}: {:?}", sim.verdicts());
+        let ended = sim.report().decisions;
+        assert!(
+            ended
+                .iter()
+                .any(|decision| decision.instance.starts_with("2pc-"))
+        );
+        let verdicts = sim.verdicts();
+        let left: Vec<_> = verdicts
+            .iter()
+            .filter(|verdict| verdict.detail == oracle::AS_HEARD)
+            .map(|verdict| verdict.name)
+            .collect();
+        let expected: &[&str] = match some.len() {
+            6 => &[],
+            _ => &["answers", "reads", "conservation"],
+        };
+        assert_eq!(left, expected, "{recorded:b}");
+    }
+}
+
+#[test]
 fn lives_of_two_clusters_are_not_one_run() {
     let files = three_nodes(Crypto::Simulated, [0, 0, 0]);
     let other = changed(&files[1], |life| life.head.genesis.name = "other".into());
@@ -402,7 +451,7 @@ fn lives_of_two_clusters_are_not_one_run() {
 fn two_decisions_that_contradict_each_other_break_agreement() {
     // Two clusters of the same keys, one of which paid something else before: the same event gets another template.
     let decide = |before: &[(&str, u64)]| {
-        let mut cluster = Recorded::start(Crypto::Simulated, &[0, 0, 0]);
+        let mut cluster = Recorded::start(ProtocolKind::TwoPhase, Crypto::Simulated, &[0, 0, 0]);
         for (event, amount) in before.iter().chain(&[("withdraw-1", 25)]) {
             cluster.submit(NodeId(1), event, *amount);
             cluster.run(1_500);

@@ -232,7 +232,10 @@ fn parameters_are_checked_at_genesis() {
             |c| c.alpha_confidence = 21,
             "alpha_confidence = 21: expected 15 to 20",
         ),
-        (|c| c.sample_size = 0, "k = 0: expected at least 1"),
+        (
+            |c| c.sample_size = 0,
+            "k = 0: expected at least 1 (k is sample_size, beta is finality_confidence)",
+        ),
         (
             |c| c.finality_confidence = 0,
             "beta = 0: expected at least 1",

@@ -193,6 +193,22 @@ impl Reason {
             Reason::Unknown => "UNKNOWN",
         }
     }
+
+    /// What it means, for whoever asked.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Reason::InsufficientBalance => "the sender holds less than that",
+            Reason::Locked => "another transaction holds an item",
+            Reason::NotHere => "an item lives in another cluster, or nowhere",
+            Reason::Overflow => "the receiver would hold more than can be counted",
+            Reason::Invalid => {
+                "expected items that exist, another one to pay to, and at least 1 to pay"
+            }
+            Reason::Old => "the client was answered a newer request already",
+            Reason::Timeout => "not enough members answered in time",
+            Reason::Unknown => "its outcome was asked for before it was known",
+        }
+    }
 }
 
 /// An entry of a cluster's log. (S4-30: the phase markers P, C, A and none)

@@ -14,7 +14,7 @@ use crate::codec::decode;
 use crate::crypto::Keyring;
 use crate::engine::{Env, Opened};
 use crate::event::{Record, RecordKind};
-use crate::oracle::{Agreement, Oracle, Verdict};
+use crate::oracle::{Agreement, Oracle, Promises, Verdict};
 use crate::ordered::{Map, Set};
 use crate::paxos::{self, Slot};
 use crate::types::{ClientId, Duration, GroupId, Hash32, InstanceId, NodeId, Time};
@@ -26,6 +26,13 @@ use replay::Ledger;
 
 /// The name of the liveness property.
 pub(super) const EVERY_TRANSFER_ENDS: &str = "every transfer ends";
+
+const ANSWERS: &str = "answers";
+const READS: &str = "reads";
+const CONSERVATION: &str = "conservation";
+
+/// What is judged by when something happened anywhere: by all members, or not at all.
+const NEEDS_ALL: [&str; 3] = [ANSWERS, READS, CONSERVATION];
 
 const PROMISES: [(&str, &str); 8] = [
     ("log", "no slot holds two commands that were told as chosen"),
@@ -39,13 +46,13 @@ const PROMISES: [(&str, &str); 8] = [
         "no transfer was committed in one place and aborted in another",
     ),
     ("exactly once", "no request moved money twice"),
-    ("answers", "what clients were told is what the logs say"),
+    (ANSWERS, "what clients were told is what the logs say"),
     (
-        "reads",
+        READS,
         "every balance that was told stood in the log while the client waited",
     ),
     (
-        "conservation",
+        CONSERVATION,
         "what accounts hold, and what is on its way to a held item, was always what there was",
     ),
 ];
@@ -80,7 +87,7 @@ pub(super) struct ShardedOracle {
     refused: Set<(ClientId, u64)>,
     /// When each member was heard last, and how far it was.
     heard: Map<NodeId, (Time, Slot)>,
-    broken: Map<&'static str, String>,
+    promises: Promises,
     /// What the sum lacks in the moment that is still going on: what happens in one is heard one after another.
     unbalanced: Option<(Time, String)>,
 }
@@ -103,13 +110,15 @@ impl ShardedOracle {
             answers: Map::new(),
             refused: Set::new(),
             heard: Map::new(),
-            broken: Map::new(),
+            promises: Promises::new(&PROMISES),
             unbalanced: None,
         }
     }
 
     fn fail(&mut self, promise: &'static str, detail: impl FnOnce() -> String) {
-        self.broken.get_or_insert_with(promise, detail);
+        if !self.promises.is_limited(promise) {
+            self.promises.fail(promise, detail);
+        }
     }
 
     fn cluster_of(&self, node: NodeId) -> GroupId {
@@ -229,8 +238,11 @@ impl ShardedOracle {
 
     /// Looks at the sum of all money. What it lacked when a moment was over stays said.
     fn weigh(&mut self, now: Time) {
+        if self.promises.is_limited(CONSERVATION) {
+            return;
+        }
         if let Some((_, lack)) = self.unbalanced.take_if(|(at, _)| *at < now) {
-            self.fail("conservation", || lack);
+            self.fail(CONSERVATION, || lack);
         }
         let broken = self.ledger.conservation().err();
         self.unbalanced = broken.map(|lack| (now, format!("{} ms: {lack}", now.as_ms())));
@@ -276,7 +288,7 @@ impl ShardedOracle {
                         _ => true,
                     };
                     if !is_right {
-                        self.fail("answers", || {
+                        self.fail(ANSWERS, || {
                             format!(
                                 "{client}, request {number}: was told {reply:?}; is {outcome:?}"
                             )
@@ -380,6 +392,14 @@ impl Oracle for ShardedOracle {
         self.agreement.on_byzantine(node);
     }
 
+    fn on_gap(&mut self) {
+        self.promises.limit(&NEEDS_ALL);
+    }
+
+    fn on_absent(&mut self, _: NodeId) {
+        self.promises.limit(&NEEDS_ALL);
+    }
+
     fn on_request(&mut self, now: Time, _: NodeId, client: ClientId, number: u64, request: &[u8]) {
         if let Ok(request) = decode::<Request>(request) {
             self.asked
@@ -405,7 +425,7 @@ impl Oracle for ShardedOracle {
                 let cluster = self.cluster_of(node);
                 let since = asked.unwrap_or(now);
                 if !self.ledger.stood(cluster, item, balance, since, now) {
-                    self.fail("reads", || {
+                    self.fail(READS, || {
                         format!("{} ms: {node} tells {balance} of item {item}", now.as_ms())
                     });
                 }
@@ -417,7 +437,7 @@ impl Oracle for ShardedOracle {
             .answers
             .get_or_insert_with((client, number), || is_success);
         if first != is_success {
-            self.fail("answers", || {
+            self.fail(ANSWERS, || {
                 format!(
                     "{} ms: {client} was told two ways of request {number}",
                     now.as_ms()
@@ -429,25 +449,19 @@ impl Oracle for ShardedOracle {
     }
 
     fn verdicts(&self) -> Vec<Verdict> {
-        let promise = |(name, meaning): &(&'static str, &str)| Verdict {
-            name,
-            holds: !self.broken.contains_key(name),
-            detail: self
-                .broken
-                .get(name)
-                .cloned()
-                .unwrap_or_else(|| String::from(*meaning)),
-        };
         let mut verdicts = Vec::from([self.agreement.verdict()]);
-        verdicts.extend(PROMISES.iter().map(promise));
-        for verdict in &mut verdicts {
-            if let ("conservation", true, Some((_, lack))) =
+        verdicts.extend(self.promises.verdicts());
+        for verdict in verdicts
+            .iter_mut()
+            .filter(|verdict| !self.promises.is_limited(verdict.name))
+        {
+            if let (CONSERVATION, true, Some((_, lack))) =
                 (verdict.name, verdict.holds, &self.unbalanced)
             {
                 verdict.holds = false;
                 verdict.detail = lack.clone();
             }
-            if let ("answers", true, Some((client, number, reply))) =
+            if let (ANSWERS, true, Some((client, number, reply))) =
                 (verdict.name, verdict.holds, self.unproven.front())
             {
                 verdict.holds = false;
@@ -485,7 +499,7 @@ impl Oracle for ShardedOracle {
     }
 
     fn holds(&self) -> bool {
-        self.agreement.holds() && self.broken.is_empty() && self.unbalanced.is_none()
+        self.agreement.holds() && self.promises.hold() && self.unbalanced.is_none()
     }
 
     fn clone_box(&self) -> Box<dyn Oracle> {

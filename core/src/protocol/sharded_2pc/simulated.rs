@@ -26,6 +26,14 @@ impl Simulated for Sharded2pc {
     type Change = Never;
 
     const MUSEUM: &'static [Exhibit] = museum::EXHIBITS;
+    const OUTCOMES: &'static [&'static str] = &[
+        "accepted",
+        "SUCCESS",
+        "FAILED",
+        "INSUFFICIENT_BALANCE",
+        "not-leader",
+        "wrong-cluster",
+    ];
 
     /// Nobody leads at the start, so that requests come later; a slot that is decided is not the end of anything.
     const BOUNDS: Bounds = Bounds {
@@ -139,7 +147,11 @@ impl Simulated for Sharded2pc {
                     Reason::InsufficientBalance => "INSUFFICIENT_BALANCE",
                     _ => "FAILED",
                 };
-                view(outcome, true, reason.name().to_string())
+                view(
+                    outcome,
+                    true,
+                    format!("{}: {}", reason.name(), reason.words()),
+                )
             }
             Reply::Balance { item, balance } => {
                 view("SUCCESS", true, format!("item {item} holds {balance}"))

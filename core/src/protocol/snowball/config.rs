@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Snowball;
 use crate::crypto::{Member, Transcript};
 use crate::engine::{Env, RuleSet};
-use crate::ledger::{Coin, OutPoint, Output, Script, wallet};
+use crate::ledger::{Coin, OutPoint, Output, Script, is_wallet_name, wallet};
 use crate::ordered::Map;
 use crate::snow::Parameters;
 use crate::types::{Duration, Hash32, NodeId};
@@ -101,7 +101,9 @@ impl SnowballConfig {
             return Err("nodes = 1: expected at least 2, since nobody polls itself".to_string());
         }
         if rules == RuleSet::Hardened {
-            self.unscaled().check()?;
+            self.unscaled().check().map_err(|what| {
+                format!("{what} (k is sample_size, beta is finality_confidence)")
+            })?;
         }
         let ranges = [
             ("vote_timeout_ms", self.vote_timeout_ms, 1, 600_000),
@@ -149,10 +151,7 @@ impl SnowballConfig {
             ));
         }
         for (owner, amount) in &self.coins {
-            let is_name = !owner.is_empty()
-                && owner.len() <= 32
-                && owner.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-            if !is_name || *amount == 0 || *amount > 1 << 50 {
+            if !is_wallet_name(owner) || *amount == 0 || *amount > 1 << 50 {
                 return Err(format!(
                     "coins: [\"{owner}\", {amount}]: expected a name of at most 32 letters, digits and hyphens, and 1 to {}",
                     1u64 << 50

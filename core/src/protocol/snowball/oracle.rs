@@ -16,7 +16,7 @@ use crate::codec::decode;
 use crate::engine::{Env, Opened, RuleSet};
 use crate::event::{Record, RecordKind};
 use crate::ledger::{Block, OutPoint, Signed, subsidy};
-use crate::oracle::{Oracle, Verdict};
+use crate::oracle::{Oracle, Promises, Verdict};
 use crate::ordered::{Map, Set};
 use crate::snow::Parameters;
 use crate::types::{ClientId, Duration, Hash32, InstanceId, NodeId, Time};
@@ -102,7 +102,7 @@ pub(super) struct SnowballOracle {
     last_heard: Map<NodeId, Time>,
     now: Time,
     has_gap: bool,
-    broken: Map<&'static str, String>,
+    promises: Promises,
     disagreement: Option<String>,
     weakest: Option<String>,
 }
@@ -132,14 +132,14 @@ impl SnowballOracle {
             last_heard: Map::new(),
             now: Time::ZERO,
             has_gap: false,
-            broken: Map::new(),
+            promises: Promises::new(&PROMISES),
             disagreement: None,
             weakest: None,
         }
     }
 
     fn fail(&mut self, promise: &'static str, detail: impl FnOnce() -> String) {
-        self.broken.get_or_insert_with(promise, detail);
+        self.promises.fail(promise, detail);
     }
 
     fn on_vote_request(&mut self, from: NodeId, poll_id: u64, key: &ConflictKey, choice: Hash32) {
@@ -432,6 +432,7 @@ impl Oracle for SnowballOracle {
 
     fn on_gap(&mut self) {
         self.has_gap = true;
+        self.promises.limit(&[CONFIDENCE]);
     }
 
     fn on_request(
@@ -472,14 +473,6 @@ impl Oracle for SnowballOracle {
     }
 
     fn verdicts(&self) -> Vec<Verdict> {
-        let promise = |(name, detail): &(&'static str, &str)| {
-            let broken = self.broken.get(name);
-            Verdict {
-                name,
-                holds: broken.is_none(),
-                detail: broken.cloned().unwrap_or_else(|| String::from(*detail)),
-            }
-        };
         let agreement = Verdict {
             name: AGREEMENT,
             holds: self.disagreement.is_none(),
@@ -491,7 +484,7 @@ impl Oracle for SnowballOracle {
             }),
         };
         core::iter::once(agreement)
-            .chain(PROMISES.iter().map(promise))
+            .chain(self.promises.verdicts())
             .collect()
     }
 
@@ -532,7 +525,7 @@ impl Oracle for SnowballOracle {
     }
 
     fn holds(&self) -> bool {
-        self.broken.is_empty()
+        self.promises.hold()
     }
 
     fn clone_box(&self) -> Box<dyn Oracle> {

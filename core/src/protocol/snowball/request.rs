@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::config::{FIRST_AMOUNT, coin_txid};
 use super::conflict::output_name;
-use crate::ledger::{OutPoint, Output, Script, Signed, Transaction, wallet};
+use crate::ledger::{OutPoint, Output, Script, Signed, Transaction, is_wallet_name, wallet};
 use crate::types::Hash32;
 
 /// `send_raw_transaction`: a signed transaction. (S1-22)
@@ -70,6 +70,18 @@ impl Payment {
     /// # Errors
     /// What cannot be, and what was expected.
     pub fn sign(&self) -> Result<Request, String> {
+        let wallets = [
+            ("from", Some(&self.from)),
+            ("to", Some(&self.to)),
+            ("signed_by", self.signed_by.as_ref()),
+        ];
+        for (key, name) in wallets {
+            if let Some(name) = name.filter(|name| !is_wallet_name(name)) {
+                return Err(format!(
+                    "{key} = {name:?}: expected a wallet's name, of 1 to 32 letters, digits and hyphens"
+                ));
+            }
+        }
         let first = [format!("{}:0", self.from)];
         let spend = if self.spend.is_empty() {
             first.as_slice()

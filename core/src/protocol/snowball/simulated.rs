@@ -22,6 +22,7 @@ impl Simulated for Snowball {
     type Change = Never;
 
     const MUSEUM: &'static [Exhibit] = museum::EXHIBITS;
+    const OUTCOMES: &'static [&'static str] = &["accepted", "decided", "abandoned", "refused"];
     const PROBABLE: &'static [&'static str] = oracle::PROBABLE;
 
     /// Timers of polls fire within the rounds; how often is what a search takes most of its states for.

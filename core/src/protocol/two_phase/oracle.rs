@@ -12,7 +12,7 @@ use crate::certificate::Certificate;
 use crate::crypto::Keyring;
 use crate::engine::{Env, Opened, RuleSet};
 use crate::event::{Record, RecordKind};
-use crate::oracle::{Agreement, Oracle, Verdict};
+use crate::oracle::{Agreement, Oracle, Promises, Verdict};
 use crate::ordered::{Map, Set};
 use crate::types::{Duration, Hash32, InstanceId, NodeId, Round, Time};
 use crate::votes::{Vote, VoteKind};
@@ -48,7 +48,7 @@ pub(super) struct TwoPhaseOracle {
     members: usize,
     /// Whether part of the run is not heard.
     has_gaps: bool,
-    broken: Map<&'static str, String>,
+    promises: Promises,
 }
 
 /// The promise that something was said before: that nobody heard it breaks it, unless not everything was heard.
@@ -108,12 +108,12 @@ impl TwoPhaseOracle {
             spoke_of: Set::new(),
             members: env.members().len(),
             has_gaps: false,
-            broken: Map::new(),
+            promises: Promises::new(&PROMISES),
         }
     }
 
     fn fail(&mut self, promise: &'static str, detail: impl FnOnce() -> String) {
-        self.broken.get_or_insert_with(promise, detail);
+        self.promises.fail(promise, detail);
     }
 
     fn on_vote(&mut self, now: Time, vote: &Vote) {
@@ -362,23 +362,12 @@ impl Oracle for TwoPhaseOracle {
 
     fn on_gap(&mut self) {
         self.has_gaps = true;
+        self.promises.limit(&[VALIDITY]);
     }
 
     fn verdicts(&self) -> Vec<Verdict> {
-        let promise = |(name, meaning): &(&'static str, &str)| {
-            let broken = self.broken.get(name).cloned();
-            let unjudged = || match self.has_gaps && *name == VALIDITY {
-                true => String::from("as far as it was heard: part of the run is missing"),
-                false => String::from(*meaning),
-            };
-            Verdict {
-                name,
-                holds: broken.is_none(),
-                detail: broken.unwrap_or_else(unjudged),
-            }
-        };
         let mut verdicts = Vec::from([self.agreement.verdict()]);
-        verdicts.extend(PROMISES.iter().map(promise));
+        verdicts.extend(self.promises.verdicts());
         verdicts
     }
 
@@ -414,7 +403,7 @@ impl Oracle for TwoPhaseOracle {
     }
 
     fn holds(&self) -> bool {
-        self.agreement.holds() && self.broken.is_empty()
+        self.agreement.holds() && self.promises.hold()
     }
 
     fn clone_box(&self) -> Box<dyn Oracle> {

@@ -19,6 +19,8 @@ impl Simulated for TwoPhase {
     type Change = ChainChange;
 
     const MUSEUM: &'static [Exhibit] = museum::EXHIBITS;
+    const OUTCOMES: &'static [&'static str] =
+        &["accepted", "in-progress", "decided", "abandoned", "refused"];
 
     fn environment(setting: &ChainSetting, genesis: &Genesis, seed: u64) -> Box<dyn Environment> {
         Box::new(chain::Chain::new(setting, genesis, seed))

@@ -59,6 +59,18 @@ fn errors_say_where_what_and_what_was_expected() {
             "three.toml:5: crash: node 9 does not exist; expected 1 to 3",
         ),
         (
+            "[[group]]\nid = 1\nnodes = [1, 2]\n[[group]]\nid = 2\nnodes = [2, 3]\n",
+            "three.toml:7: group 2: node 2 is in group 1 already; expected each node once",
+        ),
+        (
+            "[[group]]\nid = 1\nnodes = [1, 2, 4]\n",
+            "three.toml:4: group 1: node 4 does not exist; expected 1 to 3",
+        ),
+        (
+            "[[expect]]\nreply = \"decide\"\nnever = true\n",
+            "three.toml:4: expect: unknown reply \"decide\"; did you mean decided?",
+        ),
+        (
             "[config]\ncommit_quorum = 9\n",
             "three.toml:4: commit_quorum = 9: expected 2 to 3 (more than half of 3 members), or 0 to derive it",
         ),
@@ -66,6 +78,12 @@ fn errors_say_where_what_and_what_was_expected() {
     for (tail, expected) in cases {
         assert_eq!(&error(tail), expected);
     }
+    let head = "protocol = \"sharded-2pc\"\nnodes = 6\n";
+    let nothing = format!("{head}[[at]]\nms = 1\ndo = \"submit\"\nrequest = {{}}\n");
+    assert_eq!(
+        parse("six.toml", &nothing).unwrap_err().to_string(),
+        "six.toml:6: expected exactly one kind with its keys, such as { kind = { key = 1 } }"
+    );
     assert!(error("foo = 1\n").contains("unknown key \"foo\"; expected one of title"));
     assert!(
         parse("x", "protocol = \"three-phase\"\nnodes = 3")

@@ -13,7 +13,7 @@ use crate::codec::decode;
 use crate::crypto::Keyring;
 use crate::engine::{Env, Opened};
 use crate::event::{Record, RecordKind};
-use crate::oracle::{Agreement, Oracle, Verdict};
+use crate::oracle::{Agreement, Oracle, Promises, Verdict};
 use crate::ordered::{Map, Set};
 use crate::protocol::sharded_2pc::config::{Clusters, Place, ShardedConfig};
 use crate::protocol::sharded_2pc::oracle::EVERY_TRANSFER_ENDS;
@@ -39,6 +39,9 @@ const PROMISES: [(&str, &str); 6] = [
         "what the leaders hold together never stayed another sum",
     ),
 ];
+
+/// What is judged by what leaders hold: by all members, or not at all.
+const NEEDS_ALL: [&str; 3] = ["execution", "reads", "conservation"];
 
 /// For how long a member is silent that is down.
 const SILENT: Duration = Duration::from_ms(2_000);
@@ -84,7 +87,7 @@ pub(in super::super) struct WrittenOracle {
     answers: Map<(ClientId, u64), bool>,
     off: Option<Since<i128>>,
     apart: Map<(NodeId, Item), Since<u64>>,
-    broken: Map<&'static str, String>,
+    promises: Promises,
 }
 
 impl WrittenOracle {
@@ -111,12 +114,14 @@ impl WrittenOracle {
             answers: Map::new(),
             off: None,
             apart: Map::new(),
-            broken: Map::new(),
+            promises: Promises::new(&PROMISES),
         }
     }
 
     fn fail(&mut self, promise: &'static str, detail: impl FnOnce() -> String) {
-        self.broken.get_or_insert_with(promise, detail);
+        if !self.promises.is_limited(promise) {
+            self.promises.fail(promise, detail);
+        }
     }
 
     fn cluster_of(&self, node: NodeId) -> GroupId {
@@ -371,18 +376,17 @@ impl Oracle for WrittenOracle {
         }
     }
 
+    fn on_gap(&mut self) {
+        self.promises.limit(&NEEDS_ALL);
+    }
+
+    fn on_absent(&mut self, _: NodeId) {
+        self.promises.limit(&NEEDS_ALL);
+    }
+
     fn verdicts(&self) -> Vec<Verdict> {
-        let promise = |(name, meaning): &(&'static str, &str)| Verdict {
-            name,
-            holds: !self.broken.contains_key(name),
-            detail: self
-                .broken
-                .get(name)
-                .cloned()
-                .unwrap_or_else(|| String::from(*meaning)),
-        };
         let mut verdicts = Vec::from([self.agreement.verdict()]);
-        verdicts.extend(PROMISES.iter().map(promise));
+        verdicts.extend(self.promises.verdicts());
         verdicts
     }
 
@@ -417,7 +421,7 @@ impl Oracle for WrittenOracle {
     }
 
     fn holds(&self) -> bool {
-        self.agreement.holds() && self.broken.is_empty()
+        self.agreement.holds() && self.promises.hold()
     }
 
     fn clone_box(&self) -> Box<dyn Oracle> {

@@ -79,6 +79,28 @@ fn a_balance_is_told_that_never_was() {
     assert_eq!(lab.read(5, 3001), Reply::Balance { item, balance: 30 });
 }
 
+/// S4-F5: who leads next knows of no lock and pays what is not decided; then a record of before puts it back.
+#[test]
+fn a_new_leader_pays_what_an_abort_puts_back() {
+    let mut lab = Lab::new();
+    lab.transfer(1, 1, 1, REFERENCE);
+    lab.flow_but(|_, _, kind| kind == "2pc-prepared");
+    lab.lose(|_, _, kind| kind == "2pc-prepared");
+    assert_eq!(lab.fields(4, "item"), ["3001: 60, held by 2pc-1-1"]);
+    lab.fire(5, "election");
+    lab.flow();
+    lab.transfer(5, 2, 1, (3001, 3002, 60));
+    lab.flow();
+    assert!(matches!(lab.last(), Reply::Success { .. }));
+    assert_eq!(lab.balances([4, 5, 6], 3001), [0; 3]);
+    lab.fire(1, "prepare");
+    lab.flow();
+    assert_eq!(*lab.last(), failed(Reason::Timeout));
+    assert_eq!(lab.balances([1, 2, 3], 1001), [100; 3]);
+    assert_eq!(lab.balances([4, 5, 6], 3001), [50; 3]);
+    assert_eq!(lab.balances([4, 5, 6], 3002), [70; 3], "60 are made");
+}
+
 /// S4-F6: a record of before an earlier entry was executed is put back after it was: replicas differ.
 #[test]
 fn a_record_from_before_an_earlier_entry_undoes_it() {
@@ -219,6 +241,26 @@ fn what_is_accepted_again_is_executed_again() {
     assert_eq!(lab.balances([2, 3, 3], 1001), [80, 90, 90]);
 }
 
+/// S4-F18: what A put back is put back a second time when the transfer is over, over what was paid in between.
+#[test]
+fn what_was_put_back_is_put_back_again() {
+    let mut lab = Lab::new();
+    lab.transfer(1, 1, 1, REFERENCE);
+    lab.flow_but(|_, _, kind| kind == "2pc-prepared");
+    lab.lose(|_, _, kind| kind == "2pc-prepared");
+    lab.fire(1, "prepare");
+    lab.flow_but(|_, _, kind| kind == "2pc-abort");
+    assert_eq!(lab.balances([1, 2, 3], 1001), [100; 3], "by A");
+    // Another leads, and pays; node 1 follows, and still waits for the participant.
+    lab.fire(2, "election");
+    lab.flow_but(|_, _, kind| kind == "2pc-abort");
+    lab.transfer(2, 2, 1, (1001, 1002, 5));
+    lab.flow_but(|_, _, kind| kind == "2pc-abort");
+    assert_eq!(lab.balances([1, 2, 3], 1001), [95; 3]);
+    lab.flow();
+    assert_eq!(lab.balances([1, 2, 3], 1001), [100, 95, 95], "5 are made");
+}
+
 /// S4-F20: who missed the ACCEPT of P has no record, and puts nothing back.
 #[test]
 fn who_missed_an_accept_puts_nothing_back() {
@@ -246,6 +288,19 @@ fn a_participant_that_is_alone_acknowledges() {
     for id in [5, 6] {
         assert_eq!(lab.fields(id, "WAL"), ["twoPCWAL[2pc-1-1][3001]=50"]);
     }
+}
+
+/// S4-F24: whoever led before is refused by those who promised another, and gives way.
+#[test]
+fn who_led_before_is_refused_where_another_was_promised() {
+    let mut lab = Lab::new();
+    lab.fire(3, "election");
+    lab.deliver(3, 2, "elect");
+    lab.lose(|_, _, _| true);
+    lab.transfer(1, 1, 1, (1001, 1002, 10));
+    lab.flow();
+    assert_eq!(lab.balances([1, 2, 3], 1001), [100; 3]);
+    assert_eq!(*lab.last(), failed(Reason::Timeout), "no majority");
 }
 
 /// S4-F25: each locks what the other wants, and both fail.
@@ -278,6 +333,21 @@ fn an_abort_that_is_lost_is_lost() {
             .iter()
             .all(|timer| timer.name == "heartbeat")
     );
+}
+
+/// S4-F27: two requests of a client with one number, a timestamp of milliseconds, are one: the second is never done.
+#[test]
+fn two_requests_of_one_number_are_one() {
+    let mut lab = Lab::new();
+    lab.transfer(1, 1, 1, REFERENCE);
+    lab.flow();
+    lab.transfer(1, 1, 1, (1002, 3001, 20));
+    lab.flow();
+    assert!(
+        matches!(lab.last(), Reply::Success { .. }),
+        "told of the first"
+    );
+    assert_eq!((lab.balance(1, 1002), lab.balance(4, 3001)), (100, 60));
 }
 
 /// S4-F28: an entry is executed before an earlier one is known.
