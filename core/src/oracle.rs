@@ -62,6 +62,8 @@ pub struct Promises {
     all: &'static [(&'static str, &'static str)],
     /// Those of which not all is heard.
     limited: &'static [&'static str],
+    /// Whether those are not judged at all.
+    leaves: bool,
     broken: Map<&'static str, String>,
 }
 
@@ -71,13 +73,20 @@ impl Promises {
         Promises {
             all,
             limited: &[],
+            leaves: false,
             broken: Map::new(),
         }
     }
 
-    /// Of these not all is heard, and their verdicts say so.
+    /// Of these not all is heard, and their verdicts say so. What breaks them by itself still does.
     pub const fn limit(&mut self, promises: &'static [&'static str]) {
         self.limited = promises;
+    }
+
+    /// The same where what was not heard may be what keeps them: they are not judged.
+    pub const fn leave(&mut self, promises: &'static [&'static str]) {
+        self.limit(promises);
+        self.leaves = true;
     }
 
     /// Whether not all of a promise is heard.
@@ -87,7 +96,9 @@ impl Promises {
 
     /// Notes what breaks a promise; what was found first stays.
     pub fn fail(&mut self, promise: &'static str, detail: impl FnOnce() -> String) {
-        self.broken.get_or_insert_with(promise, detail);
+        if !(self.leaves && self.is_limited(promise)) {
+            self.broken.get_or_insert_with(promise, detail);
+        }
     }
 
     /// Whether all held so far.

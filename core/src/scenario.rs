@@ -144,16 +144,20 @@ impl Scenario {
         self.check_at().map_err(|(_, message)| message)
     }
 
-    /// The same; of an impossible intervention the place is told too.
+    /// The same; of an intervention, a way to break the run or an expectation that cannot be, its place among them all is
+    /// told too.
     fn check_at(&self) -> Result<(), (Option<usize>, String)> {
         self.check_setup().map_err(|message| (None, message))?;
         self.check_interventions()
             .map_err(|(place, message)| (Some(place), message))?;
-        self.expectations
-            .iter()
-            .try_for_each(|entry| entry.check(self))
-            .and_then(|()| self.check_invariants())
-            .map_err(|message| (None, message))
+        let before = self.interventions.len() + self.view.breaks.len();
+        for (place, entry) in (before..).zip(&self.expectations) {
+            entry
+                .check(self)
+                .map_err(|message| (Some(place), message))?;
+        }
+        self.check_invariants()
+            .map_err(|(place, message)| (place.map(|place| before + place), message))
     }
 
     fn check_setup(&self) -> Result<(), String> {
@@ -241,11 +245,10 @@ impl Scenario {
     }
 
     /// Refuses invariants that nobody watches.
-    fn check_invariants(&self) -> Result<(), String> {
-        let mut named = self
-            .expectations
-            .iter()
-            .filter_map(|entry| entry.invariant.as_deref())
+    fn check_invariants(&self) -> Result<(), (Option<usize>, String)> {
+        let mut named = (0..)
+            .zip(&self.expectations)
+            .filter_map(|(place, entry)| Some((place, entry.invariant.as_deref()?)))
             .peekable();
         if named.peek().is_none() {
             return Ok(());
@@ -253,15 +256,15 @@ impl Scenario {
         let cluster = self
             .protocol
             .cluster(&simulated_genesis(self))
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| (None, error.to_string()))?;
         let oracle = cluster.oracle();
         let verdicts = oracle.verdicts().into_iter().chain(oracle.liveness());
         let known: Vec<&str> = verdicts.map(|verdict| verdict.name).collect();
-        match named.find(|name| !known.contains(name)) {
-            Some(name) => Err(format!(
-                "expect: {}",
-                complaint::unknown_word("invariant", name, &known)
-            )),
+        match named.find(|(_, name)| !known.contains(name)) {
+            Some((place, name)) => {
+                let wrong = complaint::unknown_word("invariant", name, &known);
+                Err((Some(place), format!("expect: {wrong}")))
+            }
             None => Ok(()),
         }
     }

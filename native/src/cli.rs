@@ -163,10 +163,9 @@ pub(crate) fn in_one_line(error: &clap::Error) -> String {
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    let words = words.join(" ").replace(
-        "invalid digit found in string",
-        "expected a whole number, of at least 0",
-    );
+    let words = words
+        .join(" ")
+        .replace("invalid digit found in string", "expected a whole number");
     match variable_of(error) {
         Some(variable) => format!("{words} (from {variable} in the environment)"),
         None => words,
@@ -245,7 +244,7 @@ mod tests {
             ),
             (
                 &["sim", "three-signers", "--seed", "-1"],
-                "error: invalid value '-1' for '--seed <S>': expected a whole number, of at least 0",
+                "error: invalid value '-1' for '--seed <S>': expected a whole number",
             ),
             (
                 &["sim", "--sed", "1"],

@@ -46,7 +46,7 @@ pub(crate) struct ClusterArgs {
     #[arg(long, value_name = "P", value_parser = protocol)]
     protocol: Option<ProtocolKind>,
     /// How many nodes a new cluster has; 3 unless told
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=init::NODES_MAX))]
     nodes: Option<u16>,
     /// In how many clusters the nodes are, for a protocol that has clusters; one for every three nodes unless told
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]

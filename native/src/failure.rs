@@ -55,6 +55,24 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| Failure::in_file(path, io_words(&error)))
 }
 
+/// Writes a file that a person named.
+pub(crate) fn write_file(path: &Path, bytes: impl AsRef<[u8]>) -> Outcome {
+    may_write(path)?;
+    std::fs::write(path, bytes).map_err(|error| Failure::in_file(path, io_words(&error)))
+}
+
+/// Refuses a file that cannot be, before something long is done for it.
+pub(crate) fn may_write(path: &Path) -> Outcome {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => Err(Failure::in_file(folder, "no such folder")),
+        _ if path.is_dir() => Err(Failure::in_file(path, "is a directory; expected a file")),
+        _ => Ok(()),
+    }
+}
+
 /// An I/O error in words, without the number.
 pub(crate) fn io_words(error: &std::io::Error) -> String {
     match error.kind() {

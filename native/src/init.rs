@@ -81,7 +81,7 @@ pub(crate) const DIR_DEFAULT: &str = "phaselab-cluster";
 /// The port of node 1 unless told.
 pub(crate) const BASE_PORT: u16 = 4701;
 /// The most nodes that one machine is asked to run as processes.
-const NODES_MAX: i64 = 64;
+pub(crate) const NODES_MAX: i64 = 64;
 
 /// Creates one store.
 pub(crate) fn keygen(args: &KeygenArgs) -> Outcome {

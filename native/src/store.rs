@@ -111,7 +111,7 @@ impl Store {
             // Gives its lock back.
             drop(examined);
             let opened = panics::caught(|| Builder::new().set_cache_size(CACHE_BYTES).open(path));
-            opened.map_err(Problem::Damaged)?.map_err(Problem::of)
+            opened.map_err(Problem::unreadable)?.map_err(Problem::of)
         })();
         match opened {
             Ok(database) => Ok(Store::over(path, database, protocol.tables())),
@@ -201,8 +201,8 @@ impl Store {
     /// If the file cannot be read.
     pub(crate) fn rows(&self) -> Result<Rows, StoreError> {
         let read = panics::caught(|| self.read_rows());
-        read.unwrap_or_else(|what| Err(redb::Error::Corrupted(what)))
-            .map_err(|error| self.error(Problem::Damaged(error.to_string())))
+        let read = read.map_err(|what| self.error(Problem::unreadable(what)))?;
+        read.map_err(|error| self.error(Problem::Damaged(error.to_string())))
     }
 
     /// How many rows each table has, the shell's own among those of `meta`, and how many bytes keys and values take.
@@ -211,8 +211,8 @@ impl Store {
     /// If the file cannot be read.
     pub(crate) fn table_sizes(&self) -> Result<Vec<TableSize>, StoreError> {
         let read = panics::caught(|| self.read_sizes());
-        read.unwrap_or_else(|what| Err(redb::Error::Corrupted(what)))
-            .map_err(|error| self.error(Problem::Damaged(error.to_string())))
+        let read = read.map_err(|what| self.error(Problem::unreadable(what)))?;
+        read.map_err(|error| self.error(Problem::Damaged(error.to_string())))
     }
 
     /// Commits a merged batch in one transaction, and returns the proof.
@@ -309,7 +309,7 @@ impl Store {
 
     fn read_meta(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let read = panics::caught(|| read_meta(&self.database, key));
-        let read = read.unwrap_or_else(|what| Err(redb::Error::Corrupted(what)));
+        let read = read.map_err(|what| self.error(Problem::unreadable(what)))?;
         read.map_err(|error| self.error(Problem::Damaged(error.to_string())))
     }
 

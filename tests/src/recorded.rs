@@ -102,7 +102,10 @@ impl Recorded {
         let heard = Arc::new(Heard::default());
         let signer = Signer::from_seed(self.genesis.crypto, &member_seed(node));
         let signer = signer.witnessed(heard.clone());
-        let (place, entropy) = (place(node), [node.0 as u8; 32]);
+        let place = place(node);
+        // No life draws as another did.
+        let before = self.files.iter().filter(|(of, _)| *of == node).count();
+        let entropy = [node.0 as u8 + 64 * before as u8; 32];
         let rows = &self.stores[place];
         let replica =
             protocol::build(&self.genesis, node, signer, rows, entropy).expect("its store");

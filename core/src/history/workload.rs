@@ -8,6 +8,9 @@ use super::linear::{self, Found, Machine, STEPS_MAX, Span};
 use super::{Call, History, HistoryError, Operation, items_of};
 use crate::ordered::{Map, Set};
 
+/// What else clients of items ask for.
+const MOVE: &str = "move";
+
 /// What clients did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workload {
@@ -144,6 +147,15 @@ fn check(call: &Call, workload: Workload) -> Result<(), HistoryError> {
         }
         (Workload::Bank, Call::Write(..) | Call::Cas(..)) => {
             "a bank's accounts are not written; expected read or transfer, or the workload register"
+        }
+        (Workload::Register, Call::Other(word)) => {
+            let what = format!("f: \"{word}\": expected read, write or cas");
+            return Err(HistoryError::at(0, what));
+        }
+        // Where an item lives is nothing that clients read.
+        (Workload::Bank, Call::Other(word)) if word != MOVE => {
+            let what = format!("f: \"{word}\": expected read, transfer or {MOVE}");
+            return Err(HistoryError::at(0, what));
         }
         _ => return Ok(()),
     };

@@ -3,6 +3,7 @@
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use serde::Deserialize;
@@ -16,6 +17,7 @@ use super::{
 use crate::codec::encode;
 use crate::crypto::Crypto;
 use crate::engine::{Protocol, RuleSet};
+use crate::ordered::Set;
 use crate::protocol::{ProtocolKind, Simulated, with_protocol};
 use crate::types::{ClientId, GroupId, NodeId, Round, Time};
 
@@ -102,7 +104,7 @@ struct File<C, E, R, F> {
     #[serde(default = "Vec::new")]
     at: Vec<Entry<R, F>>,
     #[serde(default)]
-    expect: Vec<Expectation>,
+    expect: Vec<toml::Spanned<Expectation>>,
     #[serde(default = "ViewText::none")]
     view: ViewText<R, F>,
 }
@@ -205,7 +207,7 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
     }
 }
 
-/// Reads a file of a protocol; the lines of its interventions come along.
+/// Reads a file of a protocol. The lines of what is done, of what may be done, and of what is expected come along.
 fn parse_as<P: Simulated>(
     protocol: ProtocolKind,
     file: &str,
@@ -228,7 +230,6 @@ fn parse_as<P: Simulated>(
     scenario.crypto = parsed.crypto;
     scenario.network = parsed.network;
     scenario.disk = parsed.disk;
-    scenario.expectations = parsed.expect;
     if let Some(config) = parsed.config {
         scenario.config = encode(&config);
     }
@@ -236,18 +237,14 @@ fn parse_as<P: Simulated>(
         scenario.environment = encode(&setting);
     }
     if !parsed.group.is_empty() {
-        scenario.groups.fill(GroupId(0));
-    }
-    for group in parsed.group {
-        let line = line_at(source, group.id.span().start);
-        let id = group.id.into_inner();
-        for node in group.nodes {
-            place(&mut scenario.groups, node, id).map_err(|message| ScenarioError {
+        scenario.groups = groups(parsed.nodes, parsed.group).map_err(|(at, message)| {
+            let line = Some(line_at(source, at));
+            ScenarioError {
                 file: file.to_owned(),
-                line: Some(line),
+                line,
                 message,
-            })?;
-        }
+            }
+        })?;
     }
     let mut lines = Vec::new();
     for entry in parsed.at {
@@ -293,29 +290,54 @@ fn parse_as<P: Simulated>(
         });
         lines.push(line);
     }
+    for entry in parsed.expect {
+        lines.push(line_at(source, entry.span().start));
+        scenario.expectations.push(entry.into_inner());
+    }
     Ok((scenario, lines))
 }
 
-/// Puts a node into a group; it is in none yet.
-fn place(groups: &mut [GroupId], node: NodeId, id: u16) -> Result<(), String> {
-    let nodes = groups.len();
-    let slot = usize::from(node.0)
-        .checked_sub(1)
-        .and_then(|index| groups.get_mut(index));
-    match slot {
-        None => Err(format!(
-            "group {id}: node {} does not exist; expected 1 to {nodes}",
-            node.0
-        )),
-        Some(slot) if *slot != GroupId(0) => Err(format!(
-            "group {id}: node {} is in group {} already; expected each node once",
-            node.0, slot.0
-        )),
-        Some(slot) => {
-            *slot = GroupId(id);
-            Ok(())
+/// The groups of all nodes. Of what cannot be, where it stands is told too.
+fn groups(nodes: u16, texts: Vec<GroupText>) -> Result<Vec<GroupId>, (usize, String)> {
+    let mut placed: Vec<Option<GroupId>> = vec![None; usize::from(nodes)];
+    let mut named = Set::new();
+    let mut last = 0;
+    for text in texts {
+        let at = text.id.span().start;
+        last = at;
+        let id = text.id.into_inner();
+        let refuse = |what: String| Err((at, format!("group {id}: {what}")));
+        if !named.insert(id) {
+            return refuse("is told twice; expected each group once".to_owned());
+        }
+        if text.nodes.is_empty() {
+            return refuse("expected at least one node".to_owned());
+        }
+        for node in text.nodes {
+            let slot = usize::from(node.0).checked_sub(1);
+            match slot.and_then(|index| placed.get_mut(index)) {
+                Some(slot @ None) => *slot = Some(GroupId(id)),
+                Some(Some(group)) => {
+                    return refuse(format!(
+                        "node {} is in group {} already; expected each node once",
+                        node.0, group.0
+                    ));
+                }
+                None => {
+                    return refuse(format!(
+                        "node {} does not exist; expected 1 to {nodes}",
+                        node.0
+                    ));
+                }
+            }
         }
     }
+    let alone = (1_u16..).zip(&placed).find(|(_, group)| group.is_none());
+    if let Some((node, _)) = alone {
+        let what = format!("group: node {node} is in none; expected each of 1 to {nodes} in one");
+        return Err((last, what));
+    }
+    Ok(placed.into_iter().flatten().collect())
 }
 
 /// Reads one thing to do, with the keys of an `[[at]]` entry but without its time: it happens now. Whether it can be

@@ -24,7 +24,7 @@ use super::choose::protocol;
 use super::print::router;
 use super::reshard::learn_homes;
 use crate::config::{NodeConfig, in_folder};
-use crate::failure::{Failure, Outcome, io_words};
+use crate::failure::{Failure, Outcome, write_file};
 use crate::init::DIR_DEFAULT;
 use crate::node::{NOT_LEADER, runtime};
 use crate::purse::has_coins;
@@ -73,7 +73,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, conflicts_with = "dir")]
     sim: bool,
     /// How many nodes the simulated cluster has; 9 unless told, 5 with coins
-    #[arg(long, value_name = "N", requires = "sim", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    #[arg(long, value_name = "N", requires = "sim", conflicts_with = "dir", value_parser = clap::value_parser!(u16).range(1..=1_000))]
     nodes: Option<u16>,
     /// Only write the requests to a file, one per line
     #[arg(long, value_name = "FILE", conflicts_with = "sim")]
@@ -116,14 +116,14 @@ struct Printed {
     performance: Performance,
 }
 
-/// When clients of a simulation begin, once each cluster has had time to find a leader; and how often each asks.
+/// When clients of a simulation begin, once each cluster has had time to find a leader; and within which time all do.
 const SIM_BEGIN_MS: u64 = 1_000;
-const SIM_EVERY_MS: u64 = 400;
+const SIM_STAGGER_MS: u64 = 400;
 /// Of a simulated cluster with items.
 const NODES_DEFAULT: u16 = 9;
 const NODES_MAX: u16 = 64;
 const CROSS_SHARD_DEFAULT: u16 = 50;
-/// How long after the last request a simulation goes on.
+/// How long a simulation goes on for each request of a client, at most.
 const SIM_REST_MS: u64 = 20_000;
 
 /// Draws the workload and asks for it.
@@ -150,8 +150,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
         let router = router(&args.dir)?;
         let wishes = mix.draw(router.shards(), args.seed);
         if let Some(out) = &args.out {
-            return std::fs::write(out, lines(&wishes))
-                .map_err(|error| Failure::in_file(out, io_words(&error)));
+            return write_file(out, lines(&wishes));
         }
         let runtime = runtime()?;
         runtime.block_on(learn_homes(&router));
@@ -262,80 +261,115 @@ fn shards_of(scenario: &Scenario) -> Result<Shards, Failure> {
     })
 }
 
-/// Runs the simulation: each client asks the members of the item's cluster, at its own times.
+/// A simulated client, which asks for one request after another.
+struct SimClient {
+    id: ClientId,
+    number: u64,
+    asked: Time,
+    request: String,
+}
+
+/// Runs the simulation: each client asks the members of the item's cluster, and for the next once that has ended.
 fn simulate(
     mut scenario: Scenario,
     shards: &Shards,
     wishes: &[Wish],
     args: &BenchArgs,
 ) -> Result<Performance, Failure> {
-    let clients = u64::from(args.concurrency);
-    let mut asked: BTreeMap<(ClientId, u64), u64> = BTreeMap::new();
-    let mut names = BTreeMap::new();
-    for (index, wish) in (0..).zip(wishes) {
-        let (client, turn) = (index % clients, index / clients);
+    let mut waiting = wishes.iter();
+    let mut clients = BTreeMap::new();
+    let count = u64::from(args.concurrency).min(wishes.len() as u64);
+    for (place, wish) in (0..count).zip(waiting.by_ref()) {
         // Clients are out of step, as in life.
-        let at_ms = SIM_BEGIN_MS + turn * SIM_EVERY_MS + client * SIM_EVERY_MS / clients;
-        let home = shards.home(wish.item());
-        let to = (1..)
-            .zip(&scenario.groups)
-            .filter(|(_, group)| Some(**group) == home);
-        let to: Vec<NodeId> = to.map(|(id, _)| NodeId(id)).collect();
-        let text = scenario.protocol.wish(*wish).unwrap_or_default();
-        let request = scenario.protocol.parse_request("request", &text)?;
-        let key = (ClientId(NAMED_CLIENTS + client), turn + 1);
-        asked.insert(key, at_ms);
-        names.insert(
-            key,
-            scenario.protocol.request_name(&request).unwrap_or_default(),
-        );
-        let (client, number) = key;
-        scenario.at_ms(
-            at_ms,
-            Act::SubmitAs {
-                to,
-                client,
-                number,
-                request,
-            },
-        );
+        let asked = Time::from_ms(SIM_BEGIN_MS + place * SIM_STAGGER_MS / count);
+        let id = ClientId(NAMED_CLIENTS + place);
+        let (act, request) = ask(&scenario, shards, *wish, id, 1)?;
+        scenario.at_ms(asked.as_ms(), act);
+        let number = 1;
+        let client = SimClient {
+            id,
+            number,
+            asked,
+            request,
+        };
+        clients.insert(id, client);
     }
-    let last_ms = asked.values().max().copied().unwrap_or_default();
-    scenario.until = Time::from_ms(last_ms + SIM_REST_MS);
+    let turns = (wishes.len() as u64).div_ceil(count.max(1));
+    scenario.until = Time::from_ms(SIM_BEGIN_MS + turns.saturating_add(1) * SIM_REST_MS);
     let protocol = scenario.protocol;
     let mut sim = Sim::new(&scenario).map_err(|error| Failure::Input(error.to_string()))?;
     sim.set_level(phaselab_core::event::Level::None);
     sim.set_check_recovery(false);
-    sim.run();
+    let (mut ends, mut heard) = (Vec::new(), 0);
+    while !clients.is_empty() && sim.step().is_some() {
+        let now = sim.now();
+        let news: Vec<_> = sim.replies()[heard..].to_vec();
+        heard += news.len();
+        for reply in news {
+            let Some(client) = clients.get_mut(&reply.client) else {
+                continue;
+            };
+            let view = protocol.read_reply(&reply.reply);
+            let Some(view) = view.filter(|view| view.last && view.outcome != NOT_LEADER) else {
+                continue;
+            };
+            if reply.number != client.number {
+                continue;
+            }
+            let parts = protocol.reply_parts(&reply.reply);
+            let outcome = match (parts.balance, &parts.transaction) {
+                (Some(_), _) => "read",
+                (None, Some(_)) => "committed",
+                (None, None) => "aborted",
+            };
+            let ms = now.as_ms() - client.asked.as_ms();
+            ends.push(told(&client.request, outcome, view.text, ms));
+            match waiting.next() {
+                None => {
+                    clients.remove(&reply.client);
+                }
+                Some(wish) => {
+                    let number = client.number + 1;
+                    let (act, request) = ask(&scenario, shards, *wish, client.id, number)?;
+                    sim.intervene(act).map_err(Failure::Failed)?;
+                    (client.number, client.asked, client.request) = (number, now, request);
+                }
+            }
+        }
+    }
     if let Some(broken) = sim.verdicts().iter().find(|verdict| !verdict.holds) {
         return Err(Failure::Failed(format!("{} does not hold", broken.name)));
     }
-    let mut ends: BTreeMap<(ClientId, u64), Told> = BTreeMap::new();
-    let mut over_ms = 0;
-    for reply in sim.replies() {
-        let key = (reply.client, reply.number);
-        let (Some(at_ms), Some(view)) = (asked.get(&key), protocol.read_reply(&reply.reply)) else {
-            continue;
-        };
-        if !view.last || view.outcome == NOT_LEADER || ends.contains_key(&key) {
-            continue;
-        }
-        let parts = protocol.reply_parts(&reply.reply);
-        let outcome = match (parts.balance, &parts.transaction) {
-            (Some(_), _) => "read",
-            (None, Some(_)) => "committed",
-            (None, None) => "aborted",
-        };
-        over_ms = reply.at.as_ms();
-        ends.insert(key, told(&names[&key], outcome, view.text, over_ms - at_ms));
+    let elapsed = sim.now().as_ms().saturating_sub(SIM_BEGIN_MS);
+    let open = clients.values().map(|client| client.request.clone());
+    for request in open {
+        ends.push(told(&request, "undecided", String::new(), 0));
     }
-    for (key, name) in &names {
-        ends.entry(*key)
-            .or_insert_with(|| told(name, "undecided", String::new(), 0));
-    }
-    let ends: Vec<Told> = ends.into_values().collect();
-    let elapsed = Duration::from_millis(over_ms.saturating_sub(SIM_BEGIN_MS));
-    Ok(Performance::of(&ends, elapsed))
+    Ok(Performance::of(&ends, Duration::from_millis(elapsed)))
+}
+
+/// What a client asks for, of whom, and what people call it.
+fn ask(
+    scenario: &Scenario,
+    shards: &Shards,
+    wish: Wish,
+    client: ClientId,
+    number: u64,
+) -> Result<(Act, String), Failure> {
+    let home = shards.home(wish.item());
+    let members = (1..).zip(&scenario.groups);
+    let to = members.filter(|(_, group)| Some(**group) == home);
+    let to = to.map(|(id, _)| NodeId(id)).collect();
+    let text = scenario.protocol.wish(wish).unwrap_or_default();
+    let request = scenario.protocol.parse_request("request", &text)?;
+    let name = scenario.protocol.request_name(&request).unwrap_or_default();
+    let act = Act::SubmitAs {
+        to,
+        client,
+        number,
+        request,
+    };
+    Ok((act, name))
 }
 
 fn told(request: &str, outcome: &'static str, text: String, ms: u64) -> Told {

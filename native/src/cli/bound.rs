@@ -194,13 +194,19 @@ fn parameters(args: &BoundArgs) -> Result<Parameters, Failure> {
         beta: args.beta,
     };
     parameters.check().map_err(|what| {
+        let derived = match args.alpha_preference {
+            None if args.alpha_confidence.is_some() => {
+                "; it is at most --alpha-confidence, unless told"
+            }
+            _ => "",
+        };
         // The options have the keys' names.
         let (key, rest) = what.split_once(" = ").unwrap_or((what.as_str(), ""));
         let option = match key {
             "k" => "sample-size".to_owned(),
             key => key.replace('_', "-"),
         };
-        Failure::Input(format!("--{option} {rest}"))
+        Failure::Input(format!("--{option} {rest}{derived}"))
     })?;
     Ok(parameters)
 }

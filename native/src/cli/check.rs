@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::choose::Choice;
 use super::explore::{Drive, Stopped};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, may_write, write_file};
 use crate::terminal::{Ink, Screen, print_json};
 
 /// Options of `check`.
@@ -83,7 +83,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "MB", value_parser = at_least_one())]
     memory_mb: Option<u64>,
     /// Stop after so many minutes
-    #[arg(long, value_name = "MINUTES", value_parser = at_least_one())]
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     minutes: Option<u64>,
     /// Write an unfinished search to this file
     #[arg(long, value_name = "FILE")]
@@ -170,6 +170,9 @@ struct Searched {
 /// Searches.
 pub(crate) fn run(args: &CheckArgs) -> Outcome {
     args.refuse_unused()?;
+    for path in [&args.write, &args.save].into_iter().flatten() {
+        may_write(path)?;
+    }
     let (report, searched) = match args.model {
         Some(kind) => {
             let searched = with_textbook!(kind, args.size, model => Check(args).visit(model))
@@ -204,7 +207,7 @@ pub(crate) fn run(args: &CheckArgs) -> Outcome {
         ..report
     };
     if let (Some(path), Some(scenario)) = (&args.write, &searched.counterexample) {
-        std::fs::write(path, &scenario.source).map_err(|error| Failure::in_file(path, error))?;
+        write_file(path, &scenario.source)?;
     }
     if args.json {
         print_json(&report);
@@ -226,7 +229,8 @@ impl CheckArgs {
     /// Refuses what another order would heed.
     fn refuse_unused(&self) -> Outcome {
         use Order::{Breadth, Depth, Walks};
-        let options: [(&str, bool, &[Order]); 7] = [
+        let options: [(&str, bool, &[Order]); 8] = [
+            ("--ends", self.ends, &[Breadth]),
             ("--seed", self.seed.is_some(), &[Walks]),
             ("--walks", self.walks.is_some(), &[Walks]),
             ("--max-states", self.max_states.is_some(), &[Breadth, Depth]),

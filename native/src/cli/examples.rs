@@ -22,7 +22,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ),
             (
                 "a run that somebody shared from the page",
-                "sim --link 'http://localhost:4700/#/run/AwDUoIr6'",
+                "sim --link 'http://localhost:4700/#/run/...'",
             ),
         ],
     ),
@@ -40,7 +40,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ),
             (
                 "a run that somebody shared, for ShiViz",
-                "export 'http://localhost:4700/#/run/AwDUoIr6' --format shiviz",
+                "export 'http://localhost:4700/#/run/...' --format shiviz",
             ),
         ],
     ),

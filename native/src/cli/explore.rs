@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use phaselab_core::explore::{Limits, Model, Outcome, Progress, Saved, Search};
 use rayon::prelude::*;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, io_words, write_file};
 
 /// How a search is driven.
 pub(crate) struct Drive<'a> {
@@ -58,7 +58,8 @@ impl Drive<'_> {
         let mut search = match self.resume {
             None => Search::new(model, self.limits),
             Some(path) => {
-                let bytes = std::fs::read(path).map_err(|error| Failure::in_file(path, error))?;
+                let bytes = std::fs::read(path)
+                    .map_err(|error| Failure::in_file(path, io_words(&error)))?;
                 Saved::from_bytes(&bytes)
                     .and_then(|saved| Search::restore(model, self.limits, &saved))
                     .map_err(|what| Failure::in_file(path, what))?
@@ -104,8 +105,7 @@ impl Drive<'_> {
             let saved = search.save().ok_or_else(|| {
                 Failure::Input("--save: a search for what happens at last is not saved".to_owned())
             })?;
-            std::fs::write(path, saved.to_bytes())
-                .map_err(|error| Failure::in_file(path, error))?;
+            write_file(path, saved.to_bytes())?;
         }
         Ok(Ended {
             found,

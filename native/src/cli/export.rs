@@ -11,7 +11,7 @@ use phaselab_core::trace::{Trace, TraceError};
 use phaselab_core::types::Time;
 
 use super::{choose, link, replay};
-use crate::failure::{Failure, Outcome, io_words};
+use crate::failure::{Failure, Outcome, io_words, may_write, write_file};
 use crate::panics;
 
 /// Options of `export`.
@@ -49,15 +49,20 @@ pub(crate) fn run(args: &ExportArgs) -> Outcome {
             "a trace is no text; expected --out FILE, or standard output into a file".to_owned(),
         ));
     }
+    if args.until_ms.is_some() && matches!(args.format, Format::Toml | Format::Trace) {
+        return Err(Failure::Input(format!(
+            "--until-ms: {} is of the whole run; expected another format with it",
+            args.format.name()
+        )));
+    }
+    args.out.as_deref().map(may_write).transpose()?;
     let sim = open(args)?;
     let until = args.until_ms.map(Time::from_ms);
     let written = panics::caught(|| export::export(sim, args.format, until))
         .map_err(|what| Failure::Failed(format!("{}: {what}", args.run)))?;
     let bytes = written.map_err(|error| refuse(&args.run, &error))?;
     match &args.out {
-        Some(path) => {
-            std::fs::write(path, bytes).map_err(|error| Failure::in_file(path, io_words(&error)))
-        }
+        Some(path) => write_file(path, bytes),
         None => match std::io::stdout().lock().write_all(&bytes) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Failed(
                 format!("standard output: {}", io_words(&error)),

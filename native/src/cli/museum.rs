@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::story;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, write_file};
 use crate::terminal::{Ink, Screen, print_json};
 
 /// Options of `museum`.
@@ -274,7 +274,7 @@ fn again(args: &MuseumArgs, (protocol, exhibit): Shown) -> Result<Verified, Fail
     let shown = found.filter(|scenario| museum::shows(scenario, exhibit.flaw));
     if let (Some(folder), Some(scenario)) = (&args.write, &shown) {
         let path = folder.join(format!("{}.toml", exhibit.flaw.to_ascii_lowercase()));
-        std::fs::write(&path, &scenario.source).map_err(|error| Failure::in_file(&path, error))?;
+        write_file(&path, &scenario.source)?;
     }
     Ok(Verified {
         id: exhibit.flaw,

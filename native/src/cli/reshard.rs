@@ -1,6 +1,7 @@
 //! `phaselab reshard`: where items should live so that fewer transfers cross clusters, and the moves, each of which is a
 //! transaction. (S4-54)
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -147,9 +148,15 @@ fn history(file: &Path, router: &Router) -> Result<Vec<Wish>, Failure> {
 
 fn plan(router: &Router, args: &HistoryArgs) -> Result<Plan, Failure> {
     let history = history(&args.file, router)?;
-    runtime()?.block_on(learn_homes(router));
-    let nets = reshard::nets(&history);
+    let answered = runtime()?.block_on(learn_homes(router));
     let clusters = router.shards().clusters();
+    if let Some(silent) = clusters.iter().find(|known| !answered.contains(known)) {
+        return Err(Failure::Failed(format!(
+            "no node of cluster {} is running, and which items live there is not known; `phaselab cluster` starts them",
+            silent.0
+        )));
+    }
+    let nets = reshard::nets(&history);
     Ok(reshard::plan(
         clusters,
         |item| router.home(item),
@@ -158,8 +165,9 @@ fn plan(router: &Router, args: &HistoryArgs) -> Result<Plan, Failure> {
     ))
 }
 
-/// Asks the nodes which items moved before. A cluster that does not run is planned for as at first.
-pub(super) async fn learn_homes(router: &Router) {
+/// Asks the nodes which items moved before; the clusters that answered. Of others items are where they were at first.
+pub(super) async fn learn_homes(router: &Router) -> BTreeSet<GroupId> {
+    let mut answered = BTreeSet::new();
     for node in router.nodes() {
         let report = node.ask::<(), NodeReport>(Method::GET, "/v1/view", None, LOOK_TIMEOUT);
         let Ok(report) = report.await else { continue };
@@ -171,6 +179,7 @@ pub(super) async fn learn_homes(router: &Router) {
         let Some(own) = own.map(GroupId) else {
             continue;
         };
+        answered.insert(own);
         for text in texts("item") {
             let (item, held) = text.split_once(": ").unwrap_or_default();
             if let Ok(item) = item.parse()
@@ -180,6 +189,7 @@ pub(super) async fn learn_homes(router: &Router) {
             }
         }
     }
+    answered
 }
 
 fn apply(router: Router, plan: &Plan, args: &ReshardArgs) -> Result<Performance, Failure> {

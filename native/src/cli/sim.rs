@@ -1,6 +1,6 @@
 //! `phaselab sim`: one run, told or as JSON, and recorded where asked.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use phaselab_core::event::Level;
@@ -15,7 +15,7 @@ use super::choose::Choice;
 use super::link;
 use super::story::{self, Telling};
 use super::why::{self, Question};
-use crate::failure::{Failure, Outcome, io_words};
+use crate::failure::{Failure, Outcome, may_write, write_file};
 use crate::panics;
 use crate::terminal::print_json;
 
@@ -91,12 +91,7 @@ fn is_large(sim: &Sim) -> bool {
 pub(crate) fn run(args: &SimArgs) -> Outcome {
     let link = args.link.as_deref().map(link::read).transpose()?;
     // Said before the run, not after it.
-    if let Some(folder) = args.trace.as_deref().and_then(Path::parent)
-        && !folder.as_os_str().is_empty()
-        && !folder.is_dir()
-    {
-        return Err(Failure::in_file(folder, "no such folder"));
-    }
+    args.trace.as_deref().map(may_write).transpose()?;
     let mut sim = match &link {
         Some(link) => link::open(link)?,
         None => open(args)?,
@@ -135,8 +130,7 @@ pub(crate) fn run(args: &SimArgs) -> Outcome {
         (trace, sim) = Trace::record(smaller);
     }
     if let Some(path) = &args.trace {
-        std::fs::write(path, trace.to_bytes())
-            .map_err(|error| Failure::in_file(path, io_words(&error)))?;
+        write_file(path, trace.to_bytes())?;
     }
     let report = sim.report();
     let question = args.why.as_ref();

@@ -373,8 +373,12 @@ impl Run {
             tokio::select! {
                 _ = tick.tick() => {}
                 _ = progress.tick() => {
-                    let waits = unfinished.first().map_or("nodes start", String::as_str);
-                    self.tell_progress(begun.elapsed(), Some(waits));
+                    let waits = match (is_healed, unfinished.first()) {
+                        (false, _) => "nodes start".to_owned(),
+                        (true, None) => "mended".to_owned(),
+                        (true, Some(what)) => format!("mended; {what}"),
+                    };
+                    self.tell_progress(begun.elapsed(), Some(&waits));
                     continue;
                 }
                 notice = nodes.next() => {
@@ -416,7 +420,7 @@ impl Run {
         let (broken, come) = (self.watch.findings().broken(), self.watch.progress());
         let did = waits.map_or_else(
             || format!("{killed} kills, {come}"),
-            |waits| format!("mended, {come}; {waits}"),
+            |waits| format!("{waits}; {come}"),
         );
         if let Some(screen) = &mut self.progress {
             screen.painted(

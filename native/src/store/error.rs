@@ -42,6 +42,11 @@ impl StoreError {
 }
 
 impl Problem {
+    /// What a library that gave up over a file's pages comes to. Where it did is nothing for whoever owns the file.
+    pub(super) fn unreadable(_: String) -> Problem {
+        Problem::Damaged("its pages contradict each other".to_owned())
+    }
+
     /// Why a write failed, in words.
     pub(super) fn write(error: &redb::Error) -> Problem {
         use std::io::ErrorKind;

@@ -50,6 +50,7 @@ pub(super) fn run(
     args: &SubmitArgs,
 ) -> Outcome {
     let (name, text) = open(file)?;
+    words::refuse_lines(&name, &text, folder)?;
     let requests = read(&name, &text)?;
     for (place, request) in &requests {
         check_locally(folder, request).map_err(|failure| match failure {

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use phaselab_core::types::NodeId;
+use phaselab_core::history::Call;
+use phaselab_core::shards::Item;
+use phaselab_core::types::{GroupId, NodeId};
 use tokio::task::JoinSet;
 
 use super::performance::Performance;
@@ -21,7 +23,16 @@ use crate::terminal::{Ink, Screen, print_json};
 
 /// Asks for one request.
 pub(super) fn run(router: &Router, request: &str, args: &SubmitArgs) -> Outcome {
-    router.protocol().parse_request("request", request)?;
+    sound(router, request)?;
+    if let Some(cluster) = args.to_cluster {
+        let clusters = router.shards().clusters();
+        if !clusters.contains(&GroupId(cluster)) {
+            return Err(Failure::Input(format!(
+                "--to-cluster {cluster}: expected 1 to {}",
+                clusters.len()
+            )));
+        }
+    }
     let asker = Asker::new()?.next();
     let told = runtime()?.block_on(router.ask(asker, request, args.wait))?;
     nobody_answers(&told, args)?;
@@ -118,13 +129,49 @@ pub(super) fn run_file(file: &Path, router: Router, args: &SubmitArgs) -> Outcom
     }
 }
 
+/// Refuses what no cluster of these items could do.
+fn sound(router: &Router, request: &str) -> Outcome {
+    let protocol = router.protocol();
+    let request = protocol.parse_request("request", request)?;
+    let known = router.shards().items();
+    let exists = |item: u64| match Item::try_from(item) {
+        Ok(item) if known.contains(&item) => Ok(()),
+        _ => Err(Failure::Input(format!(
+            "item {item}: expected {} to {}",
+            known.start(),
+            known.end()
+        ))),
+    };
+    match protocol.call(&request) {
+        Some(Call::Transfer { from, to, amount }) => {
+            exists(from)?;
+            exists(to)?;
+            if from == to {
+                return Err(Failure::Input(format!(
+                    "item {from} to itself: expected another item to pay to"
+                )));
+            }
+            if amount == 0 {
+                return Err(Failure::Input("amount 0: expected at least 1".to_owned()));
+            }
+            Ok(())
+        }
+        Some(Call::Read(items)) => items.iter().try_for_each(|(item, _)| exists(*item)),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses what the cluster cannot do.
 fn check(step: &Step, router: &Router) -> Result<(), String> {
     match step {
-        Step::Ask(request) => {
-            let parsed = router.protocol().parse_request("request", request);
-            parsed.map(|_| ()).map_err(|error| error.message)
-        }
+        Step::Ask(request) => sound(router, request).map_err(|error| match error {
+            Failure::Input(what) => match what.split_once(": ") {
+                // The request has no lines of its own in the file.
+                Some((place, what)) if place.starts_with("request:") => what.to_owned(),
+                _ => what,
+            },
+            other => other.to_string(),
+        }),
         Step::Fail(node) | Step::Recover(node) => {
             let mut nodes = router.nodes().into_iter();
             match nodes.any(|known| known.id == *node) {

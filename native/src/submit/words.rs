@@ -161,9 +161,7 @@ pub(crate) fn steps(
     text: &str,
     protocol: ProtocolKind,
 ) -> Result<Vec<(String, Step)>, Failure> {
-    let first = lines(text).next();
-    let is_lines = |line: &str| line.starts_with(|c: char| c.is_ascii_digit() || "(FR".contains(c));
-    if !first.is_some_and(|(_, line)| is_lines(line)) {
+    if !is_lines(text) {
         let requests = batch::read(name, text)?.into_iter();
         return Ok(requests
             .map(|(place, request)| (place, Step::Ask(request)))
@@ -190,6 +188,23 @@ pub(crate) fn steps(
         )));
     }
     Ok(steps)
+}
+
+/// Whether a file is of lines as they are where items live in clusters.
+fn is_lines(text: &str) -> bool {
+    let starts = |line: &str| line.starts_with(|c: char| c.is_ascii_digit() || "(FR".contains(c));
+    lines(text).next().is_some_and(|(_, line)| starts(line))
+}
+
+/// Refuses such a file where no items are.
+pub(super) fn refuse_lines(name: &str, text: &str, folder: &BTreeMap<NodeId, PathBuf>) -> Outcome {
+    match protocol(folder) {
+        Some(protocol) if is_lines(text) => Err(Failure::Input(format!(
+            "{name}: a cluster of {} has no items; expected [[request]] entries, or a JSON object per line",
+            protocol.name()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// What a line says.

@@ -86,14 +86,19 @@ fn played(scenario: &Scenario, acts: &[Act], first: u64) -> Timeline {
 fn a_shared_run_is_the_same_run_and_so_is_its_trace() {
     let mut hashes = BTreeSet::new();
     for (place, (name, scenario)) in scenarios().enumerate() {
-        for (kind, acts) in acts().into_iter().enumerate() {
+        let all = acts();
+        for (kind, acts) in all.iter().enumerate() {
+            // Of a crowd's run, which takes a second, one of them.
+            if scenario.nodes > 12 && kind != place % all.len() {
+                continue;
+            }
             let firsts = [0, 9, 40];
-            // Runs of polls are long: each act is tried once in each, at another step in the next.
-            let polls = scenario.protocol == ProtocolKind::Snowball;
+            // Runs of other protocols are long: each act is tried once in each, at another step in the next.
+            let is_short = scenario.protocol == ProtocolKind::TwoPhase;
             let turn = (place + kind) % firsts.len();
-            let mine = if polls { turn..=turn } else { 0..=2 };
+            let mine = if is_short { 0..=2 } else { turn..=turn };
             for first in firsts[mine].iter().copied() {
-                let run = played(&scenario, &acts, first);
+                let run = played(&scenario, acts, first);
                 let link = Link::of(run.sim(), &find).unwrap();
                 assert!(matches!(&link.scenario, Shared::Builtin { name: of, .. } if of == name));
                 let token = link.token().unwrap();

@@ -7,6 +7,7 @@ use phaselab_core::crypto::Crypto;
 use phaselab_core::oracle;
 use phaselab_core::protocol::ProtocolKind;
 use phaselab_core::protocol::sharded_2pc::Request;
+use phaselab_core::protocol::snowball::Payment;
 use phaselab_core::recording::{
     self, Difference, Ending, Input, Moment, Played, Recording, RecordingError, Rerun, Script,
 };
@@ -429,6 +430,62 @@ fn what_takes_all_members_to_judge_is_left_where_some_are_not_recorded() {
             _ => &["answers", "reads", "conservation"],
         };
         assert_eq!(left, expected, "{recorded:b}");
+    }
+}
+
+#[test]
+fn what_an_earlier_life_said_is_not_missed_in_a_later_one() {
+    let mut cluster = Recorded::start(ProtocolKind::Snowball, Crypto::Simulated, &[0; 5]);
+    let nodes = (1..=5).map(NodeId);
+    let pays = |cluster: &mut Recorded, number: u64, payment: &Payment| {
+        let payment = payment.sign().expect("a sound payment");
+        for node in nodes.clone() {
+            cluster.ask(node, number, codec::encode(&payment));
+        }
+        payment.signed.transaction.id()
+    };
+    let first = pays(&mut cluster, 1, &Payment::new("alice", "bob", 25));
+    // Final, and not yet in a block.
+    cluster.run(400);
+    for node in nodes.clone() {
+        cluster.stop(node);
+        cluster.revive(node);
+    }
+    cluster.run(3_000);
+    let mut second = Payment::new("bob", "carol", 5);
+    second.spend = vec![format!("{}:0", first)];
+    second.holds = vec![25];
+    pays(&mut cluster, 2, &second);
+    cluster.run(3_000);
+    let files = cluster.finish();
+    let later: Vec<_> = files.iter().skip(1).step_by(2).cloned().collect();
+    for (files, is_whole) in [
+        (files.clone(), true),
+        (later.clone(), false),
+        (vec![later[2].clone()], false),
+    ] {
+        let script = Arc::new(Script::new(&reruns(&lives(&files))).unwrap());
+        assert_eq!(script.has_gaps, !is_whole);
+        let mut sim = Sim::live(&script).unwrap();
+        sim.run();
+        assert!(sim.holds(), "{:?}", sim.verdicts());
+        let verdicts = sim.verdicts();
+        let left = verdicts
+            .iter()
+            .filter(|verdict| verdict.detail == oracle::AS_HEARD);
+        assert_eq!(left.count(), if is_whole { 0 } else { 3 });
+        let ended = sim.report().decisions;
+        assert!(
+            ended.iter().any(|decision| decision.instance == "block 1"),
+            "{ended:?}"
+        );
+        assert!(
+            ended
+                .iter()
+                .any(|decision| decision.instance.ends_with(":0")
+                    && decision.instance != "alice:0"),
+            "{ended:?}"
+        );
     }
 }
 

@@ -52,7 +52,8 @@ fn what_may_be_on_its_way_is_waited_for_by_reads() {
          [[at]]\nms = 100\ndo = \"submit\"\nto = [1]\n\
          request = {{ transfer = {{ sender = 1001, receiver = 3001, amount = 10 }} }}\n\
          [[at]]\nms = 106\ndo = \"partition\"\ngroups = [[1, 2, 3], [4, 5, 6, 7, 8, 9]]\n\
-         [[at]]\nms = 200\ndo = \"submit\"\nto = [4]\nrequest = {{ read = {{ item = 3001 }} }}\n\
+         [[at]]\nms = 200\ndo = \"submit\"\nto = [4]\nrequest = {{ read = {{ item = 3001 }} }}\nclient = 1001\n\
+         [[at]]\nms = 300\ndo = \"submit\"\nto = [4]\nrequest = {{ read = {{ item = 3001 }} }}\nclient = 1001\n\
          [[at]]\nms = 200\ndo = \"submit\"\nto = [4]\nrequest = {{ read = {{ item = 3002 }} }}\n\
          [[at]]\nms = 500\ndo = \"heal\"\n"
     );
@@ -72,6 +73,12 @@ fn what_may_be_on_its_way_is_waited_for_by_reads() {
     assert!(committed.is_some_and(|(ms, ..)| *ms < 110), "{answers:?}");
     let (told_ms, balance) = read(3_001).expect("an answer, in the end");
     assert!(told_ms >= 500 && balance == 60, "{told_ms} {balance}");
+    let told = answers.iter().filter(|(_, client, _)| *client == 1_001);
+    assert_eq!(
+        told.count(),
+        1,
+        "who asks again while it waits is told once"
+    );
     let (told_ms, _) = read(3_002).expect("what nothing holds is read at once");
     assert!(told_ms < 210, "{told_ms}");
 }

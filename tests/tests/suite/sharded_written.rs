@@ -181,13 +181,16 @@ fn nodes_come_in_clusters_of_three() {
     assert_eq!(groups(9), [1, 1, 1, 2, 2, 2, 3, 3, 3]);
     assert_eq!(groups(7), [1, 1, 1, 2, 2, 2, 2]);
     assert_eq!(groups(5), [0; 5]);
-    let text = "protocol = \"sharded-2pc\"\nnodes = 6\n[[group]]\nid = 1\nnodes = [1, 2]\n";
-    let named = parse("named.toml", text).expect("a scenario").groups;
+    let head = "protocol = \"sharded-2pc\"\nnodes = 6\n[[group]]\nid = 1\nnodes = [1, 2, 6]\n";
+    let text = format!("{head}[[group]]\nid = 2\nnodes = [3, 4, 5]\n");
+    let named = parse("named.toml", &text).expect("a scenario").groups;
     assert_eq!(
         named,
-        [1, 1, 0, 0, 0, 0].map(GroupId),
+        [1, 1, 2, 2, 2, 1].map(GroupId),
         "what is named stays"
     );
+    let error = parse("named.toml", head).expect_err("half a cluster");
+    assert!(error.message.contains("node 3 is in none"), "{error}");
 }
 
 /// A drawn run of the document's rules; what breaks breaks while there are faults, or soon after.

@@ -116,9 +116,7 @@ impl ShardedOracle {
     }
 
     fn fail(&mut self, promise: &'static str, detail: impl FnOnce() -> String) {
-        if !self.promises.is_limited(promise) {
-            self.promises.fail(promise, detail);
-        }
+        self.promises.fail(promise, detail);
     }
 
     fn cluster_of(&self, node: NodeId) -> GroupId {
@@ -393,11 +391,11 @@ impl Oracle for ShardedOracle {
     }
 
     fn on_gap(&mut self) {
-        self.promises.limit(&NEEDS_ALL);
+        self.promises.leave(&NEEDS_ALL);
     }
 
     fn on_absent(&mut self, _: NodeId) {
-        self.promises.limit(&NEEDS_ALL);
+        self.promises.leave(&NEEDS_ALL);
     }
 
     fn on_request(&mut self, now: Time, _: NodeId, client: ClientId, number: u64, request: &[u8]) {

@@ -234,6 +234,11 @@ impl Sharded2pc {
         }
         let probe = u64::MAX;
         if let Some(leading) = &mut self.leading {
+            let is_asked = |read: &Reading| (read.client, read.number) == (client, number);
+            if leading.reads.iter().any(is_asked) {
+                // It waits already, and one answer is enough.
+                return;
+            }
             leading.reads.push_back(Reading {
                 client,
                 number,

@@ -432,7 +432,7 @@ impl Oracle for SnowballOracle {
 
     fn on_gap(&mut self) {
         self.has_gap = true;
-        self.promises.limit(&[CONFIDENCE]);
+        self.promises.leave(&[CONFIDENCE, VALIDITY, CONSERVATION]);
     }
 
     fn on_request(

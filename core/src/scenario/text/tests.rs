@@ -63,12 +63,36 @@ fn errors_say_where_what_and_what_was_expected() {
             "three.toml:7: group 2: node 2 is in group 1 already; expected each node once",
         ),
         (
+            "[[group]]\nid = 0\nnodes = [1, 2]\n[[group]]\nid = 2\nnodes = [2, 3]\n",
+            "three.toml:7: group 2: node 2 is in group 0 already; expected each node once",
+        ),
+        (
             "[[group]]\nid = 1\nnodes = [1, 2, 4]\n",
             "three.toml:4: group 1: node 4 does not exist; expected 1 to 3",
         ),
         (
+            "[[group]]\nid = 1\nnodes = [1, 2]\n[[group]]\nid = 1\nnodes = [3]\n",
+            "three.toml:7: group 1: is told twice; expected each group once",
+        ),
+        (
+            "[[group]]\nid = 1\nnodes = []\n",
+            "three.toml:4: group 1: expected at least one node",
+        ),
+        (
+            "[[group]]\nid = 1\nnodes = [1, 2]\n",
+            "three.toml:4: group: node 3 is in none; expected each of 1 to 3 in one",
+        ),
+        (
+            "[[expect]]\nevent = \"decided\"\n\n[[expect]]\nnode = 1\n",
+            "three.toml:6: expect: expected exactly one of phase, event, invariant, field and reply",
+        ),
+        (
+            "[[expect]]\nevent = \"decided\"\n[[expect]]\ninvariant = \"agrement\"\nholds = true\n",
+            "three.toml:5: expect: unknown invariant \"agrement\"; did you mean agreement?",
+        ),
+        (
             "[[expect]]\nreply = \"decide\"\nnever = true\n",
-            "three.toml:4: expect: unknown reply \"decide\"; did you mean decided?",
+            "three.toml:3: expect: unknown reply \"decide\"; did you mean decided?",
         ),
         (
             "[config]\ncommit_quorum = 9\n",
@@ -170,7 +194,7 @@ fn a_setup_and_expectations_that_cannot_be_are_refused() {
         ),
         (
             "[[expect]]\ninvariant = \"agremeent\"\nholds = true\n",
-            "three.toml:4: expect: unknown invariant \"agremeent\"; did you mean agreement?",
+            "three.toml:3: expect: unknown invariant \"agremeent\"; did you mean agreement?",
         ),
         (
             "[[expect]]\ninvariant = \"nope\"\nholds = true\n",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use phaselab_core::ledger::is_wallet_name;
 use phaselab_core::types::{Hash32, NodeId};
 use serde::Serialize;
 
@@ -75,6 +76,11 @@ fn balance(
         .iter()
         .map(|(id, report)| (*id, purse.unspent(report)));
     let unspent: BTreeMap<NodeId, Vec<Unspent>> = unspent.collect();
+    if let Some(wrong) = named.iter().find(|name| !is_wallet_name(name)) {
+        return Err(Failure::Input(format!(
+            "balance {wrong:?}: expected a wallet's name, of 1 to 32 letters, digits and hyphens"
+        )));
+    }
     let mut wallets: Vec<String> = match named {
         [] => purse.owners().into_iter().map(str::to_owned).collect(),
         named => named.to_vec(),

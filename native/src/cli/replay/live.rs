@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::super::story::{self, Telling, counted};
 use super::super::why;
 use super::{ReplayArgs, read};
-use crate::failure::{Failure, Outcome, io_words};
+use crate::failure::{Failure, Outcome, io_words, write_file};
 use crate::panics;
 use crate::terminal::{Ink, Screen, print_json};
 
@@ -79,12 +79,13 @@ pub(super) fn run(args: &ReplayArgs) -> Outcome {
     let mut lives = found.lives;
     // By node and then in order, as they are told and compared.
     lives.sort_by_key(|(_, life)| life.head.order());
+    refuse_twice(&lives)?;
     let reruns = rerun(&lives)?;
     let script = Script::new(&reruns)
         .map_err(|error| Failure::Input(format!("{}: {error}", named(&args.paths))))?;
     if let Some(path) = &args.trace {
         let all: Vec<u8> = lives.iter().flat_map(|(_, life)| life.to_bytes()).collect();
-        std::fs::write(path, all).map_err(|error| Failure::in_file(path, io_words(&error)))?;
+        write_file(path, all)?;
     }
     let script = Arc::new(script);
     let sim = panics::caught(|| play(&script, args.why.is_some()))
@@ -138,8 +139,30 @@ pub(in super::super) fn open(paths: &[PathBuf]) -> Result<Sim, Failure> {
         |error: &dyn std::fmt::Display| Failure::Input(format!("{}: {error}", named(paths)));
     let mut lives = find(paths)?.lives;
     lives.sort_by_key(|(_, life)| life.head.order());
+    refuse_twice(&lives)?;
     let script = Script::new(&rerun(&lives)?).map_err(|error| wrong(&error))?;
     Sim::live(&Arc::new(script)).map_err(|error| wrong(&error))
+}
+
+/// Refuses a life that is there twice. They are in order.
+fn refuse_twice(lives: &[(PathBuf, Arc<Recording>)]) -> Outcome {
+    let is_same = |pair: &&[(PathBuf, Arc<Recording>)]| {
+        let [(_, one), (_, next)] = pair else {
+            return false;
+        };
+        let (one, next) = (&one.head, &next.head);
+        one.order() == next.order() && one.genesis == next.genesis
+    };
+    match lives.windows(2).find(is_same) {
+        Some([(first, life), (second, _)]) => Err(Failure::Input(format!(
+            "{}: life {} of node {} is in {} too; expected each once",
+            shown(second),
+            life.head.incarnation.0,
+            life.head.node.0,
+            shown(first)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Every life by itself, on all cores, and each compared with what the one before left.

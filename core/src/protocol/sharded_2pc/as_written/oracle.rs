@@ -119,9 +119,7 @@ impl WrittenOracle {
     }
 
     fn fail(&mut self, promise: &'static str, detail: impl FnOnce() -> String) {
-        if !self.promises.is_limited(promise) {
-            self.promises.fail(promise, detail);
-        }
+        self.promises.fail(promise, detail);
     }
 
     fn cluster_of(&self, node: NodeId) -> GroupId {
@@ -377,11 +375,11 @@ impl Oracle for WrittenOracle {
     }
 
     fn on_gap(&mut self) {
-        self.promises.limit(&NEEDS_ALL);
+        self.promises.leave(&NEEDS_ALL);
     }
 
     fn on_absent(&mut self, _: NodeId) {
-        self.promises.limit(&NEEDS_ALL);
+        self.promises.leave(&NEEDS_ALL);
     }
 
     fn verdicts(&self) -> Vec<Verdict> {

@@ -255,6 +255,38 @@ fn what_may_have_won_is_not_left() {
     assert_eq!(preferred(&lab), other);
 }
 
+/// Where nobody answers either may have won, and what this node prefers stays.
+#[test]
+fn silence_is_no_reason_to_leave_a_block() {
+    let mut lab = Lab::new(5);
+    let (_, other) = rivals(&mut lab);
+    let (poll_id, _) = lab.poll(&FIRST).unwrap();
+    while lab.poll(&FIRST).is_some_and(|(id, _)| id == poll_id) {
+        lab.tick();
+    }
+    assert_eq!(preferred(&lab), other);
+}
+
+/// Of the others, what may have won goes before whose turn came first.
+#[test]
+fn what_may_have_won_elsewhere_goes_before_a_turn() {
+    let mut lab = Lab::new(5);
+    let (_, other) = rivals(&mut lab);
+    let last = block(&lab, 1, &[&payment("T1", &["alice:0"])], 1);
+    let last = rival(&last, 5, "node-5");
+    lab.hear(2, Message::Block(Box::new(last.clone())));
+    assert_eq!(preferred(&lab), other);
+    // Two prefer it and two are silent: with those it can have won, and what is preferred here cannot.
+    let (poll_id, asked) = lab.poll(&FIRST).unwrap();
+    for from in asked.into_iter().take(2) {
+        lab.hear(from.0, vote(poll_id, FIRST, Some(last.id())));
+    }
+    while lab.poll(&FIRST).is_some_and(|(id, _)| id == poll_id) {
+        lab.tick();
+    }
+    assert_eq!(preferred(&lab), last.id());
+}
+
 /// A tie of which nothing can have won is settled by whose turn came first.
 #[test]
 fn a_tie_is_settled_by_turns() {
