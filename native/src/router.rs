@@ -310,10 +310,15 @@ impl Told {
             (None, true) => "committed",
             (None, false) => "aborted",
         };
-        self.reason = (self.outcome == "aborted").then_some(answer.text);
+        self.reason = (self.outcome == "aborted").then(|| word(&answer.text));
         (self.transaction, self.balance) = (parts.transaction, parts.balance);
         (self.node, self.cluster) = (Some(node), Some(cluster));
     }
+}
+
+/// The protocol's word for why, without the sentence that follows it.
+pub(crate) fn word(text: &str) -> String {
+    text.split(": ").next().unwrap_or_default().to_owned()
 }
 
 /// Whether an answer is the last to its request.

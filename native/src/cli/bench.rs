@@ -28,7 +28,7 @@ use crate::failure::{Failure, Outcome, write_file};
 use crate::init::DIR_DEFAULT;
 use crate::node::{NOT_LEADER, runtime};
 use crate::purse::has_coins;
-use crate::router::Told;
+use crate::router::{Told, word};
 use crate::submit::clustered::ask_all;
 use crate::submit::performance::Performance;
 use crate::submit::span;
@@ -323,7 +323,7 @@ fn simulate(
                 (None, None) => "aborted",
             };
             let ms = now.as_ms() - client.asked.as_ms();
-            ends.push(told(&client.request, outcome, view.text, ms));
+            ends.push(told(&client.request, outcome, word(&view.text), ms));
             match waiting.next() {
                 None => {
                     clients.remove(&reply.client);

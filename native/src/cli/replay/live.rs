@@ -144,25 +144,21 @@ pub(in super::super) fn open(paths: &[PathBuf]) -> Result<Sim, Failure> {
     Sim::live(&Arc::new(script)).map_err(|error| wrong(&error))
 }
 
-/// Refuses a life that is there twice. They are in order.
+/// Refuses a file that is named twice: it would pass for a store that lived twice. Lives are in order.
 fn refuse_twice(lives: &[(PathBuf, Arc<Recording>)]) -> Outcome {
-    let is_same = |pair: &&[(PathBuf, Arc<Recording>)]| {
-        let [(_, one), (_, next)] = pair else {
-            return false;
-        };
-        let (one, next) = (&one.head, &next.head);
-        one.order() == next.order() && one.genesis == next.genesis
-    };
-    match lives.windows(2).find(is_same) {
-        Some([(first, life), (second, _)]) => Err(Failure::Input(format!(
-            "{}: life {} of node {} is in {} too; expected each once",
-            shown(second),
-            life.head.incarnation.0,
-            life.head.node.0,
-            shown(first)
-        ))),
-        _ => Ok(()),
+    let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    for pair in lives.windows(2) {
+        if let [(path, one), (again, next)] = pair
+            && one.head.order() == next.head.order()
+            && place(path) == place(again)
+        {
+            return Err(Failure::Input(format!(
+                "{}: is named twice; expected each recording once",
+                shown(again)
+            )));
+        }
     }
+    Ok(())
 }
 
 /// Every life by itself, on all cores, and each compared with what the one before left.
