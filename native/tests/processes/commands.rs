@@ -461,4 +461,23 @@ fn what_clients_saw_is_written_and_judged() {
     assert!(refused.contains("expected read, write or cas"), "{refused}");
     let refused = folder.refused(&["export", "three-signers", "--format", "jepsen-edn"]);
     assert!(refused.contains("no items that are read"), "{refused}");
+    for (workload, expected) in [
+        ("register", "f: \"raed\": expected read, write or cas"),
+        ("bank", "f: \"raed\": expected read, transfer or move"),
+    ] {
+        let typed = "{:type :invoke, :f :raed, :value nil, :process 0}\n";
+        std::fs::write(folder.0.join("typed.edn"), typed).expect("a folder that takes files");
+        let refused = folder.refused(&["history", "typed.edn", "--workload", workload]);
+        assert!(refused.contains(expected), "{refused}");
+    }
+    let early = [
+        "export",
+        "three-signers",
+        "--format",
+        "toml",
+        "--until-ms",
+        "5",
+    ];
+    let refused = folder.refused(&early);
+    assert!(refused.contains("toml is of the whole run"), "{refused}");
 }

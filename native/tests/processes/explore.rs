@@ -32,7 +32,28 @@ fn check_reproduces_published_numbers_and_keeps_its_contract() {
     let said = folder.refused(&["check", "--model", "raft"]);
     assert!(said.contains("expected one of tcommit"), "{said}");
     let said = folder.refused(&["check", "three-signers", "--resume", "nothing.bin"]);
-    assert!(said.contains("nothing.bin"), "{said}");
+    assert!(said.contains("nothing.bin: no such file"), "{said}");
+    // What would be ignored is refused.
+    let ignored: [(&[&str], &str); 6] = [
+        (&["--walks", "5"], "expected it with --search walks"),
+        (
+            &["--search", "walks", "--ends"],
+            "--ends says nothing about --search walks",
+        ),
+        (
+            &["--search", "depth", "--save", "s"],
+            "expected it with --search breadth",
+        ),
+        (&["--max-states", "0"], "0 is not in 1.."),
+        (&["--minutes", "307445734561825861"], "is not in 1..=100000"),
+        (&["--write", "none/found.toml"], "none: no such folder"),
+    ];
+    for (words, expected) in ignored {
+        let said = folder.refused(&[&["check", "three-signers"], words].concat());
+        assert!(said.contains(expected), "{said}");
+    }
+    let said = folder.refused(&["check", "--model", "tcommit", "--crashes", "1"]);
+    assert!(said.contains("cannot be used with"), "{said}");
 }
 
 #[test]

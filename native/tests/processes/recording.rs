@@ -186,6 +186,8 @@ fn tampered(folder: &Folder) {
             "node-3.1.rec"
         ]
     );
+    let said = folder.refused(&["replay", "phaselab-cluster", "phaselab-cluster"]);
+    assert!(said.contains("is named twice"), "{said}");
     let sound = std::fs::read(&files[0]).unwrap();
     let mut bent = sound.clone();
     // Past the first view of the chain, which is one large input.

@@ -292,7 +292,7 @@ fn a_workload_is_resharded_and_crosses_less() {
 #[test]
 fn each_protocol_takes_its_own_words() {
     let folder = bank();
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 19] = [
         (
             &["submit", "--from", "alice", "--to", "2", "--amount", "1"],
             "error: --from alice: expected an item's number, such as 1001",
@@ -336,6 +336,31 @@ fn each_protocol_takes_its_own_words() {
             "error: item 9001: expected 1 to 9000",
         ),
         (
+            &["submit", "--read", "9001"],
+            "error: item 9001: expected 1 to 9000",
+        ),
+        (
+            &["submit", "--from", "1", "--to", "3001", "--amount", "0"],
+            "error: amount 0: expected at least 1",
+        ),
+        (
+            &["submit", "--from", "1", "--to", "1", "--amount", "2"],
+            "error: item 1 to itself",
+        ),
+        (
+            &["submit", "--move", "1", "--to-cluster", "4"],
+            "error: --to-cluster 4: expected 1 to 3",
+        ),
+        (
+            &["submit", "--read", "1", "--wait", "0s"],
+            "expected at least 1ms",
+        ),
+        (&["bench", "--sim", "--wait", "3s"], "cannot be used with"),
+        (
+            &["cluster", "--nodes", "0", "--dir", "none"],
+            "0 is not in 1..=64",
+        ),
+        (
             &[
                 "cluster",
                 "--protocol",
@@ -361,13 +386,30 @@ fn each_protocol_takes_its_own_words() {
             "1001,3001,1\nF(1\n",
             "set.csv:2: \"F(1\": expected a transfer such as",
         ),
+        (
+            "1001,3001,1\n1001,9001,1\n",
+            "set.csv:2: item 9001: expected 1 to 9000",
+        ),
     ] {
         std::fs::write(folder.0.join("set.csv"), set).unwrap();
         let said = folder.refused(&["submit", "--file", "set.csv"]);
         assert!(said.contains(expected), "{said}");
     }
+    std::fs::write(folder.0.join("set.csv"), "1001,3001,1\nF(1\n").unwrap();
     let said = folder.refused(&["reshard", "--file", "set.csv"]);
     assert!(said.contains("set.csv:2: \"F(1\": expected"), "{said}");
+    // Nobody knows where items live now.
+    std::fs::write(folder.0.join("set.csv"), "1001,3001,1\n").unwrap();
+    for words in [
+        &["reshard", "--file", "set.csv"][..],
+        &["reshard", "--file", "set.csv", "--apply"],
+        &["print", "reshard", "--file", "set.csv"],
+    ] {
+        let down = folder.phaselab(words);
+        assert_eq!(down.status.code(), Some(1));
+        let said = text(&down.stderr);
+        assert!(said.contains("no node of cluster 1 is running"), "{said}");
+    }
     let down = folder.phaselab(&["submit", "--read", "1", "--wait", "300ms"]);
     assert_eq!(down.status.code(), Some(1));
     assert!(
@@ -435,4 +477,18 @@ fn the_same_workload_runs_in_virtual_time() {
     assert_eq!((count("requests"), count("undecided")), (60, 0), "{told}");
     assert!(count("committed") > 30 && count("read") > 5, "{told}");
     assert!(told["latency_ms"]["p50"].as_u64() > Some(0), "{told}");
+    // Clients ask one thing after another, also where all want one item.
+    let crowded = [
+        "bench",
+        "--sim",
+        "--transfers",
+        "60",
+        "--skew",
+        "1",
+        "--seed",
+        "3",
+        "--json",
+    ];
+    let told = text(&folder.phaselab(&crowded).stdout);
+    assert!(told.contains("LOCKED") && !told.contains("OLD"), "{told}");
 }

@@ -304,11 +304,25 @@ fn what_a_payment_cannot_be_is_said() {
             &["bound", "--nodes", "9", "--alpha-preference", "3"],
             "error: --alpha-preference 3: expected 11 to 20",
         ),
+        (
+            &["bound", "--nodes", "99", "--alpha-confidence", "10"],
+            "it is at most --alpha-confidence, unless told",
+        ),
+        (
+            &["print", "balance", "zo e"],
+            "balance \"zo e\": expected a wallet's name",
+        ),
     ];
     for (words, expected) in cases {
         let said = folder.refused(words);
         assert!(said.contains(expected), "{words:?}: {said}");
     }
+    std::fs::write(folder.0.join("items.csv"), "1001,3001,10\n").unwrap();
+    let said = folder.refused(&["submit", "--file", "items.csv"]);
+    assert!(
+        said.contains("items.csv: a cluster of snowball has no items"),
+        "{said}"
+    );
     // Nobody runs.
     let output = folder.phaselab(&["submit", "--from", "alice", "--to", "bob", "--amount", "1"]);
     assert_eq!(output.status.code(), Some(1));
