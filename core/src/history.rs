@@ -31,6 +31,9 @@ pub use workload::{Verdict, Workload, judge, judge_within};
 /// The most events of a history that is read.
 pub const EVENTS_MAX: usize = 1_000_000;
 
+/// What clients call it to have an item live elsewhere, which changes nothing of what it holds.
+pub const MOVE: &str = "move";
+
 /// What a client wants. Items are numbers, and what they hold are numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 use phaselab_core::client::{Ask, Client};
 use phaselab_core::protocol::ProtocolKind;
-use phaselab_core::shards::{Item, Shards, Wish};
+use phaselab_core::shards::{Item, ReplyParts, Shards, Wish};
 use phaselab_core::types::{ClientId, GroupId, NodeId, Time};
 use serde::Serialize;
 
@@ -305,14 +305,19 @@ impl Router {
 impl Told {
     fn end(&mut self, answer: Submitted, node: NodeId, cluster: GroupId) {
         let parts = answer.parts;
-        self.outcome = match (parts.balance, parts.transaction.is_some()) {
-            (Some(_), _) => "read",
-            (None, true) => "committed",
-            (None, false) => "aborted",
-        };
+        self.outcome = outcome(&parts);
         self.reason = (self.outcome == "aborted").then(|| word(&answer.text));
         (self.transaction, self.balance) = (parts.transaction, parts.balance);
         (self.node, self.cluster) = (Some(node), Some(cluster));
+    }
+}
+
+/// How a request ended, by what its last answer says.
+pub(crate) fn outcome(parts: &ReplyParts) -> &'static str {
+    match (parts.balance, parts.transaction.is_some()) {
+        (Some(_), _) => "read",
+        (None, true) => "committed",
+        (None, false) => "aborted",
     }
 }
 

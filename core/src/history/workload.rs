@@ -5,11 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::linear::{self, Found, Machine, STEPS_MAX, Span};
-use super::{Call, History, HistoryError, Operation, items_of};
+use super::{Call, History, HistoryError, MOVE, Operation, items_of};
 use crate::ordered::{Map, Set};
-
-/// What else clients of items ask for.
-const MOVE: &str = "move";
 
 /// What clients did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

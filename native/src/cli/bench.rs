@@ -28,7 +28,7 @@ use crate::failure::{Failure, Outcome, write_file};
 use crate::init::DIR_DEFAULT;
 use crate::node::{NOT_LEADER, runtime};
 use crate::purse::has_coins;
-use crate::router::{Told, word};
+use crate::router::{Told, outcome, word};
 use crate::submit::clustered::ask_all;
 use crate::submit::performance::Performance;
 use crate::submit::span;
@@ -263,7 +263,6 @@ fn shards_of(scenario: &Scenario) -> Result<Shards, Failure> {
 
 /// A simulated client, which asks for one request after another.
 struct SimClient {
-    id: ClientId,
     number: u64,
     asked: Time,
     request: String,
@@ -285,10 +284,8 @@ fn simulate(
         let id = ClientId(NAMED_CLIENTS + place);
         let (act, request) = ask(&scenario, shards, *wish, id, 1)?;
         scenario.at_ms(asked.as_ms(), act);
-        let number = 1;
         let client = SimClient {
-            id,
-            number,
+            number: 1,
             asked,
             request,
         };
@@ -317,11 +314,7 @@ fn simulate(
                 continue;
             }
             let parts = protocol.reply_parts(&reply.reply);
-            let outcome = match (parts.balance, &parts.transaction) {
-                (Some(_), _) => "read",
-                (None, Some(_)) => "committed",
-                (None, None) => "aborted",
-            };
+            let outcome = outcome(&parts);
             let ms = now.as_ms() - client.asked.as_ms();
             ends.push(told(&client.request, outcome, word(&view.text), ms));
             match waiting.next() {
@@ -330,7 +323,7 @@ fn simulate(
                 }
                 Some(wish) => {
                     let number = client.number + 1;
-                    let (act, request) = ask(&scenario, shards, *wish, client.id, number)?;
+                    let (act, request) = ask(&scenario, shards, *wish, reply.client, number)?;
                     sim.intervene(act).map_err(Failure::Failed)?;
                     (client.number, client.asked, client.request) = (number, now, request);
                 }
@@ -341,10 +334,8 @@ fn simulate(
         return Err(Failure::Failed(format!("{} does not hold", broken.name)));
     }
     let elapsed = sim.now().as_ms().saturating_sub(SIM_BEGIN_MS);
-    let open = clients.values().map(|client| client.request.clone());
-    for request in open {
-        ends.push(told(&request, "undecided", String::new(), 0));
-    }
+    let open = clients.values();
+    ends.extend(open.map(|client| told(&client.request, "undecided", String::new(), 0)));
     Ok(Performance::of(&ends, Duration::from_millis(elapsed)))
 }
 

@@ -458,11 +458,11 @@ fn what_an_earlier_life_said_is_not_missed_in_a_later_one() {
     pays(&mut cluster, 2, &second);
     cluster.run(3_000);
     let files = cluster.finish();
-    let later: Vec<_> = files.iter().skip(1).step_by(2).cloned().collect();
+    let second_lives: Vec<_> = files.iter().skip(1).step_by(2).cloned().collect();
     for (files, is_whole) in [
         (files.clone(), true),
-        (later.clone(), false),
-        (vec![later[2].clone()], false),
+        (second_lives.clone(), false),
+        (vec![second_lives[2].clone()], false),
     ] {
         let script = Arc::new(Script::new(&reruns(&lives(&files))).unwrap());
         assert_eq!(script.has_gaps, !is_whole);

@@ -13,7 +13,7 @@ use crate::crypto::Member;
 use crate::engine::{Env, Genesis, Never, RuleSet};
 use crate::environment::{Environment, Nowhere, Void};
 use crate::explore::cluster::Bounds;
-use crate::history::{Call, End};
+use crate::history::{Call, End, MOVE};
 use crate::museum::Exhibit;
 use crate::oracle::Oracle;
 use crate::protocol::{ReplyView, Simulated};
@@ -107,7 +107,7 @@ impl Simulated for Sharded2pc {
                 amount: i64::try_from(*amount).unwrap_or(i64::MAX),
             },
             Request::Read { item } => Call::Read(Vec::from([(u64::from(*item), None)])),
-            Request::Move { .. } => Call::Other("move".to_string()),
+            Request::Move { .. } => Call::Other(MOVE.to_string()),
         })
     }
 

@@ -101,7 +101,6 @@ pub(super) struct SnowballOracle {
     accepted: Set<Hash32>,
     last_heard: Map<NodeId, Time>,
     now: Time,
-    has_gap: bool,
     promises: Promises,
     disagreement: Option<String>,
     weakest: Option<String>,
@@ -131,7 +130,6 @@ impl SnowballOracle {
             accepted: Set::new(),
             last_heard: Map::new(),
             now: Time::ZERO,
-            has_gap: false,
             promises: Promises::new(&PROMISES),
             disagreement: None,
             weakest: None,
@@ -241,7 +239,7 @@ impl SnowballOracle {
             return;
         }
         let beta = self.parameters.beta;
-        if self.judges_polls && !self.has_gap {
+        if self.judges_polls {
             let streak = self.streak(node, instance, value);
             if streak < beta {
                 self.fail(CONFIDENCE, || {
@@ -431,7 +429,6 @@ impl Oracle for SnowballOracle {
     }
 
     fn on_gap(&mut self) {
-        self.has_gap = true;
         self.promises.leave(&[CONFIDENCE, VALIDITY, CONSERVATION]);
     }
 

@@ -46,8 +46,6 @@ pub(super) struct TwoPhaseOracle {
     heard: Map<NodeId, Time>,
     spoke_of: Set<(InstanceId, NodeId)>,
     members: usize,
-    /// Whether part of the run is not heard.
-    has_gaps: bool,
     promises: Promises,
 }
 
@@ -107,9 +105,13 @@ impl TwoPhaseOracle {
             heard: Map::new(),
             spoke_of: Set::new(),
             members: env.members().len(),
-            has_gaps: false,
             promises: Promises::new(&PROMISES),
         }
+    }
+
+    /// Whether part of the run is not heard.
+    fn has_gaps(&self) -> bool {
+        self.promises.is_limited(VALIDITY)
     }
 
     fn fail(&mut self, promise: &'static str, detail: impl FnOnce() -> String) {
@@ -278,7 +280,7 @@ impl Oracle for TwoPhaseOracle {
                     self.certified.insert((event, hash));
                 } else if !self.agreement.is_liar(from)
                     // What proves it may have been said where nobody heard it; a certificate proves itself.
-                    && (self.rules == RuleSet::Hardened || !self.has_gaps)
+                    && (self.rules == RuleSet::Hardened || !self.has_gaps())
                 {
                     self.fail(VALIDITY, || {
                         format!("{} ms: {from} tells {hash:?} without a quorum", now.as_ms())
@@ -313,7 +315,7 @@ impl Oracle for TwoPhaseOracle {
                 // Where one is a quorum, a template that its only proposer never sent is decided all the same.
                 let is_alone = self.rules == RuleSet::AsWritten && self.quorum <= 1;
                 let is_known = is_alone || self.proposed.contains(&(event, value));
-                if !is_known && !self.has_gaps && !self.agreement.is_liar(node) {
+                if !is_known && !self.has_gaps() && !self.agreement.is_liar(node) {
                     self.fail(VALIDITY, || {
                         format!(
                             "{} ms: {node} decided {value:?}, which nobody proposed",
@@ -323,7 +325,7 @@ impl Oracle for TwoPhaseOracle {
                 }
                 let is_backed = self.rules == RuleSet::AsWritten
                     || self.is_decidable(node, event, record.round, value);
-                if !is_backed && !self.has_gaps && !self.agreement.is_liar(node) {
+                if !is_backed && !self.has_gaps() && !self.agreement.is_liar(node) {
                     self.fail(VALIDITY, || {
                         format!(
                             "{} ms: {node} decided {value:?} without a quorum of locks",
@@ -361,7 +363,6 @@ impl Oracle for TwoPhaseOracle {
     }
 
     fn on_gap(&mut self) {
-        self.has_gaps = true;
         self.promises.limit(&[VALIDITY]);
     }
 

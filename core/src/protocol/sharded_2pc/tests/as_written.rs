@@ -178,6 +178,13 @@ impl Lab {
         self.ask(id, client, number, request);
     }
 
+    /// The reference transfer, as far as it comes when the participant's answer is lost.
+    fn transfer_without_answer(&mut self) {
+        self.transfer(1, 1, 1, REFERENCE);
+        self.flow_but(|_, _, kind| kind == "2pc-prepared");
+        self.lose(|_, _, kind| kind == "2pc-prepared");
+    }
+
     fn read(&mut self, id: u16, item: u32) -> Reply {
         self.ask(id, 99, 1, Request::Read { item });
         self.replies.pop().expect("an answer at once").2
@@ -282,9 +289,7 @@ fn the_reference_transfer_step_by_step() {
 #[test]
 fn an_abort_puts_back_what_was_taken() {
     let mut lab = Lab::new();
-    lab.transfer(1, 1, 1, REFERENCE);
-    lab.flow_but(|_, _, kind| kind == "2pc-prepared");
-    lab.lose(|_, _, kind| kind == "2pc-prepared");
+    lab.transfer_without_answer();
     assert_eq!((lab.balance(1, 1001), lab.balance(4, 3001)), (90, 60));
     lab.fire(1, "prepare");
     lab.flow();

@@ -236,6 +236,17 @@ fn preferred(lab: &Lab) -> Hash32 {
     lab.state().conflicts.get(&FIRST.id()).unwrap().preference
 }
 
+/// The poll about the first height ends, with these votes of those who were asked first; the others are silent.
+fn poll_ends(lab: &mut Lab, votes: &[Option<Hash32>]) {
+    let (poll_id, asked) = lab.poll(&FIRST).unwrap();
+    for (from, preference) in asked.into_iter().zip(votes) {
+        lab.hear(from.0, vote(poll_id, FIRST, *preference));
+    }
+    while lab.poll(&FIRST).is_some_and(|(id, _)| id == poll_id) {
+        lab.tick();
+    }
+}
+
 /// What may have won with this node's vote is not left for the block whose turn came first, not even after a restart.
 #[test]
 fn what_may_have_won_is_not_left() {
@@ -244,14 +255,7 @@ fn what_may_have_won_is_not_left() {
     assert_eq!(preferred(&lab), other);
     lab.restart();
     // Two more prefer it, one another, and one is silent: with the silent one and this node it can have won.
-    let (poll_id, asked) = lab.poll(&FIRST).unwrap();
-    let votes = [Some(other), Some(other), Some(first)];
-    for (from, preference) in asked.into_iter().zip(votes) {
-        lab.hear(from.0, vote(poll_id, FIRST, preference));
-    }
-    while lab.poll(&FIRST).is_some_and(|(id, _)| id == poll_id) {
-        lab.tick();
-    }
+    poll_ends(&mut lab, &[Some(other), Some(other), Some(first)]);
     assert_eq!(preferred(&lab), other);
 }
 
@@ -260,10 +264,7 @@ fn what_may_have_won_is_not_left() {
 fn silence_is_no_reason_to_leave_a_block() {
     let mut lab = Lab::new(5);
     let (_, other) = rivals(&mut lab);
-    let (poll_id, _) = lab.poll(&FIRST).unwrap();
-    while lab.poll(&FIRST).is_some_and(|(id, _)| id == poll_id) {
-        lab.tick();
-    }
+    poll_ends(&mut lab, &[]);
     assert_eq!(preferred(&lab), other);
 }
 
@@ -277,13 +278,7 @@ fn what_may_have_won_elsewhere_goes_before_a_turn() {
     lab.hear(2, Message::Block(Box::new(last.clone())));
     assert_eq!(preferred(&lab), other);
     // Two prefer it and two are silent: with those it can have won, and what is preferred here cannot.
-    let (poll_id, asked) = lab.poll(&FIRST).unwrap();
-    for from in asked.into_iter().take(2) {
-        lab.hear(from.0, vote(poll_id, FIRST, Some(last.id())));
-    }
-    while lab.poll(&FIRST).is_some_and(|(id, _)| id == poll_id) {
-        lab.tick();
-    }
+    poll_ends(&mut lab, &[Some(last.id()); 2]);
     assert_eq!(preferred(&lab), last.id());
 }
 
@@ -292,13 +287,6 @@ fn what_may_have_won_elsewhere_goes_before_a_turn() {
 fn a_tie_is_settled_by_turns() {
     let mut lab = Lab::new(5);
     let (first, other) = rivals(&mut lab);
-    let (poll_id, asked) = lab.poll(&FIRST).unwrap();
-    let votes = [Some(other), None, Some(first)];
-    for (from, preference) in asked.into_iter().zip(votes) {
-        lab.hear(from.0, vote(poll_id, FIRST, preference));
-    }
-    while lab.poll(&FIRST).is_some_and(|(id, _)| id == poll_id) {
-        lab.tick();
-    }
+    poll_ends(&mut lab, &[Some(other), None, Some(first)]);
     assert_eq!(preferred(&lab), first);
 }

@@ -83,9 +83,7 @@ fn a_balance_is_told_that_never_was() {
 #[test]
 fn a_new_leader_pays_what_an_abort_puts_back() {
     let mut lab = Lab::new();
-    lab.transfer(1, 1, 1, REFERENCE);
-    lab.flow_but(|_, _, kind| kind == "2pc-prepared");
-    lab.lose(|_, _, kind| kind == "2pc-prepared");
+    lab.transfer_without_answer();
     assert_eq!(lab.fields(4, "item"), ["3001: 60, held by 2pc-1-1"]);
     lab.fire(5, "election");
     lab.flow();
@@ -245,9 +243,7 @@ fn what_is_accepted_again_is_executed_again() {
 #[test]
 fn what_was_put_back_is_put_back_again() {
     let mut lab = Lab::new();
-    lab.transfer(1, 1, 1, REFERENCE);
-    lab.flow_but(|_, _, kind| kind == "2pc-prepared");
-    lab.lose(|_, _, kind| kind == "2pc-prepared");
+    lab.transfer_without_answer();
     lab.fire(1, "prepare");
     lab.flow_but(|_, _, kind| kind == "2pc-abort");
     assert_eq!(lab.balances([1, 2, 3], 1001), [100; 3], "by A");
@@ -318,9 +314,7 @@ fn two_that_want_what_the_other_holds_both_fail() {
 #[test]
 fn an_abort_that_is_lost_is_lost() {
     let mut lab = Lab::new();
-    lab.transfer(1, 1, 1, REFERENCE);
-    lab.flow_but(|_, _, kind| kind == "2pc-prepared");
-    lab.lose(|_, _, kind| kind == "2pc-prepared");
+    lab.transfer_without_answer();
     lab.fire(1, "prepare");
     lab.flow_but(|_, _, kind| kind == "2pc-abort");
     lab.lose(|_, _, kind| kind == "2pc-abort");
