@@ -27,6 +27,13 @@ pub(super) async fn print(nodes: Vec<NodeClient>, mut purse: Purse, args: &Print
             "{what}; expected balance, db, chain, pools or performance"
         )));
     }
+    if let What::Balance { items } = &args.what
+        && let Some(wrong) = items.iter().find(|name| !is_wallet_name(name))
+    {
+        return Err(Failure::Input(format!(
+            "balance {wrong:?}: expected a wallet's name, of 1 to 32 letters, digits and hyphens"
+        )));
+    }
     let all: Vec<NodeId> = nodes.iter().map(|node| node.id).collect();
     let before = looks(nodes.clone()).await;
     if before.is_empty() {
@@ -76,11 +83,6 @@ fn balance(
         .iter()
         .map(|(id, report)| (*id, purse.unspent(report)));
     let unspent: BTreeMap<NodeId, Vec<Unspent>> = unspent.collect();
-    if let Some(wrong) = named.iter().find(|name| !is_wallet_name(name)) {
-        return Err(Failure::Input(format!(
-            "balance {wrong:?}: expected a wallet's name, of 1 to 32 letters, digits and hyphens"
-        )));
-    }
     let mut wallets: Vec<String> = match named {
         [] => purse.owners().into_iter().map(str::to_owned).collect(),
         named => named.to_vec(),
