@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Folder, Running, eventually, instances, json, text};
+use crate::support::{Folder, Running, base_port, eventually, instances, json, text};
 
 #[test]
 fn three_processes_decide_and_go_on_from_their_stores() {
@@ -190,6 +190,7 @@ fn drop_quietly(mut running: Running) {
 fn a_cluster_leaves_no_child_behind() {
     for signal in ["INT", "TERM", "KILL"] {
         let folder = Folder::new();
+        let port = base_port(3);
         let words = [
             "cluster",
             "--protocol",
@@ -197,7 +198,7 @@ fn a_cluster_leaves_no_child_behind() {
             "--nodes",
             "3",
             "--base-port",
-            "0",
+            &port,
             "--page-port",
             "0",
         ];

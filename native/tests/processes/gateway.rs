@@ -8,7 +8,7 @@ use phaselab_core::envelope;
 use phaselab_core::gateway::{FromGateway, Invite, Place, ToGateway, sign_join};
 use phaselab_core::types::NodeId;
 
-use super::support::{Folder, Running, eventually, free_addresses};
+use super::support::{Folder, Running, base_port, eventually, free_addresses};
 
 mod attacks;
 mod lab;
@@ -235,7 +235,7 @@ fn wrong_words_are_refused_in_one_line() {
     assert!(serve(&["--nodes", "3"]).contains("--lobby"));
     assert!(serve(&["--lobby", "--nodes", "3", "--start-when", "4"]).contains("there are 3 seats"));
     let made = folder
-        .command(&["init", "--base-port", "0"])
+        .command(&["init", "--base-port", &base_port(3)])
         .stdout(Stdio::null())
         .status();
     assert!(made.unwrap().success());

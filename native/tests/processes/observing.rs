@@ -7,8 +7,8 @@ use std::net::TcpStream;
 use serde_json::Value;
 
 use crate::exposition::{Family, parse};
-use crate::operation::{submit, with_log};
-use crate::support::{Folder, PATIENCE, Running, eventually, instances, json, text};
+use crate::operation::submit;
+use crate::support::{Folder, PATIENCE, Running, base_port, eventually, instances, json, text};
 
 /// Asks a listener of a node; returns status and body.
 fn get(address: &str, path: &str, host: &str) -> Option<(u16, String)> {
@@ -39,7 +39,9 @@ pub(crate) fn metrics_of(node: &mut Running) -> String {
 #[test]
 fn metrics_and_health_are_served_under_load() {
     let folder = Folder::new();
-    let made = folder.phaselab(&["init", "--base-port", "0", "--metrics-port", "0"]);
+    let [base, metrics] = [3, 3].map(base_port);
+    let ports = ["--base-port", &base, "--metrics-port", &metrics];
+    let made = folder.phaselab(&[&["init"], &ports[..]].concat());
     assert!(made.status.success(), "{}", text(&made.stderr));
     let mut nodes: Vec<Running> = (1..=3).map(|id| Running::node(&folder, id)).collect();
     let addresses: Vec<String> = nodes.iter_mut().map(metrics_of).collect();
@@ -174,7 +176,7 @@ fn every_line_of_the_log_names_node_event_round_and_peer() {
                     "--log-format",
                     form,
                 ];
-                let (mut node, log) = with_log(folder.command(&words));
+                let (mut node, log) = Running::start_with_log(folder.command(&words));
                 node.wait_for("ready");
                 logs.push(std::thread::spawn(move || {
                     log.lines().map_while(Result::ok).collect::<Vec<_>>()

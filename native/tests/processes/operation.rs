@@ -1,7 +1,7 @@
 //! What an operator relies on: options, environment, signals and help.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{ChildStderr, Command, Stdio};
+use std::process::{ChildStderr, Command};
 use std::time::Duration;
 
 use crate::observing::{metrics_of, scraped};
@@ -24,13 +24,6 @@ fn two_free_addresses() -> [String; 2] {
     [found[0].to_string(), found[1].to_string()]
 }
 
-/// Starts a process whose log is read here.
-pub(crate) fn with_log(command: Command) -> (Running, BufReader<ChildStderr>) {
-    let mut running = Running::start_with_log(command, Stdio::piped());
-    let log = running.child.stderr.take().unwrap();
-    (running, BufReader::new(log))
-}
-
 #[test]
 fn an_option_outweighs_the_environment_and_that_the_file() {
     let folder = Folder::with_cluster(1);
@@ -50,7 +43,7 @@ fn an_option_outweighs_the_environment_and_that_the_file() {
     let start = |words: &[&str], environment: &[(&str, &str)]| {
         let mut command = folder.command(words);
         command.envs(environment.iter().copied());
-        let (mut node, log) = with_log(command);
+        let (mut node, log) = Running::start_with_log(command);
         node.wait_for("ready");
         (node, log)
     };
@@ -173,7 +166,7 @@ fn signals_stop_cleanly_and_a_second_one_at_once() {
     for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let peer = Running::node(&folder, 2);
         let words = ["node", "--config", "phaselab-cluster/node-1.toml"];
-        let (mut node, mut log) = with_log(folder.command(&words));
+        let (mut node, mut log) = Running::start_with_log(folder.command(&words));
         node.wait_for("joined 1 peer");
         let control = folder.cluster().join("node-1.control");
         assert!(control.exists());

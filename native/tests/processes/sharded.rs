@@ -4,7 +4,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::{Folder, Running, eventually, json, text};
+use crate::support::{Folder, Running, base_port, eventually, json, text};
 
 /// A fresh bank of nine nodes at free ports.
 fn bank() -> Folder {
@@ -16,7 +16,7 @@ fn bank() -> Folder {
         "--nodes",
         "9",
         "--base-port",
-        "0",
+        &base_port(9),
     ]);
     assert!(made.status.success(), "{}", text(&made.stderr));
     let said = text(&made.stdout);

@@ -5,12 +5,12 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::{Folder, Running, eventually, json, text};
+use crate::support::{Folder, Running, base_port, eventually, json, text};
 
 /// A fresh cluster of nodes at free ports, whose polls follow each other without much pause.
 fn cluster(nodes: u16) -> Folder {
     let folder = Folder::new();
-    let nodes = nodes.to_string();
+    let (nodes, port) = (nodes.to_string(), base_port(nodes));
     let made = folder.phaselab(&[
         "init",
         "--protocol",
@@ -18,7 +18,7 @@ fn cluster(nodes: u16) -> Folder {
         "--nodes",
         &nodes,
         "--base-port",
-        "0",
+        &port,
     ]);
     assert!(made.status.success(), "{}", text(&made.stderr));
     let said = text(&made.stdout);

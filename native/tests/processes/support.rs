@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -31,7 +31,8 @@ impl Folder {
     /// A folder with a fresh cluster at free ports.
     pub(crate) fn with_cluster(nodes: u16) -> Folder {
         let folder = Folder::new();
-        let made = folder.phaselab(&["init", "--nodes", &nodes.to_string(), "--base-port", "0"]);
+        let (count, port) = (nodes.to_string(), base_port(nodes));
+        let made = folder.phaselab(&["init", "--nodes", &count, "--base-port", &port]);
         assert!(made.status.success(), "{}", text(&made.stderr));
         folder
     }
@@ -101,32 +102,47 @@ pub(crate) struct Running {
     pub(crate) child: Child,
     lines: mpsc::Receiver<String>,
     seen: Vec<String>,
+    /// What came on stderr, for whoever asks why it ended.
+    said: Arc<Mutex<String>>,
 }
 
 impl Running {
     pub(crate) fn start(command: Command) -> Running {
-        Running::start_with_log(command, Stdio::null())
+        let (running, log) = Running::start_with_log(command);
+        let said = Arc::clone(&running.said);
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                let mut said = said.lock().unwrap();
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
+        running
     }
 
-    pub(crate) fn start_with_log(mut command: Command, log: Stdio) -> Running {
+    /// With its stderr, which is read by whoever starts it.
+    pub(crate) fn start_with_log(mut command: Command) -> (Running, BufReader<ChildStderr>) {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(log)
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let stdout = child.stdout.take().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
         let (send, lines) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let _ = send.send(line);
             }
         });
-        Running {
+        let running = Running {
             child,
             lines,
             seen: Vec::new(),
-        }
+            said: Arc::default(),
+        };
+        (running, log)
     }
 
     pub(crate) fn node(folder: &Folder, id: u16) -> Running {
@@ -151,9 +167,10 @@ impl Running {
                     panic!("no line with \"{what}\" in {:?}", self.seen)
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => panic!(
-                    "ended ({:?}) without a line with \"{what}\", after {:?}",
+                    "ended ({:?}) without a line with \"{what}\", after {:?} and on stderr: {}",
                     self.child.wait(),
-                    self.seen
+                    self.seen,
+                    self.said.lock().unwrap()
                 ),
             }
         }
@@ -246,21 +263,28 @@ pub(crate) fn instances(folder: &Folder) -> BTreeMap<(u64, String), (String, Opt
     found
 }
 
-/// Addresses of the loopback that are free over UDP and TCP alike, below the ports that systems give to outgoing
-/// connections and those that `init` chooses from. None is given twice.
-pub(crate) fn free_addresses(count: usize) -> Vec<SocketAddr> {
+/// Addresses of the loopback with ports in a row that are free over UDP and TCP alike, below the ports that systems give
+/// to outgoing connections and those that `init` chooses from. None is given twice, nor looked at again: looking at a port
+/// takes it for a moment, from a node that is about to listen there.
+pub(crate) fn free_addresses(count: u16) -> Vec<SocketAddr> {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 8_000;
     static GIVEN: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() % u32::from(COUNT)) as u16;
-    let candidates = std::iter::repeat_with(|| {
-        let step = GIVEN.fetch_add(1, Ordering::Relaxed);
-        SocketAddr::from((Ipv4Addr::LOCALHOST, FIRST + (start + step) % COUNT))
-    });
     let is_free = |at: &SocketAddr| UdpSocket::bind(at).is_ok() && TcpListener::bind(at).is_ok();
-    candidates
-        .take(usize::from(COUNT))
-        .filter(is_free)
-        .take(count)
-        .collect()
+    loop {
+        let given = GIVEN.fetch_add(count, Ordering::Relaxed);
+        assert!(given + count <= COUNT, "all ports were given");
+        let first = (start + given) % COUNT;
+        let row = first..first + count;
+        let at = |step| SocketAddr::from((Ipv4Addr::LOCALHOST, FIRST + step));
+        if row.end <= COUNT && row.clone().map(at).all(|at| is_free(&at)) {
+            return row.map(at).collect();
+        }
+    }
+}
+
+/// `--base-port` of a cluster on this machine: a port for each node, and one for the world outside.
+pub(crate) fn base_port(nodes: u16) -> String {
+    free_addresses(nodes + 1)[0].port().to_string()
 }
