@@ -8,13 +8,21 @@ import { findChromium } from '../../scripts/lib/chromium.mjs';
 const port = 4799;
 const server = process.env.PHASELAB ?? 'cargo run --release -p phaselab --';
 
+/** The files in which nodes are live: one test at a time. */
+const rooms = /\/(accessibility|hybrid|live.*|sharded|snowball)\.spec\.mjs$/;
+
 export default defineConfig({
   testDir: '.',
   outputDir: '../artifacts',
   reporter: 'list',
   timeout: 60_000,
-  // Each page runs several threads, and a missed deadline of a live node would be the fault of a busy machine.
   workers: 1,
+  projects: [
+    // Time is virtual there: `test-browser.mjs` gives them every core.
+    { name: 'pages', testIgnore: rooms, fullyParallel: true },
+    // Each page runs several threads, and a missed deadline of a live node would be the fault of a busy machine.
+    { name: 'rooms', testMatch: rooms },
+  ],
   forbidOnly: Boolean(process.env.CI),
   use: {
     baseURL: `http://localhost:${port}`,
