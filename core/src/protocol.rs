@@ -128,15 +128,10 @@ pub struct ReplyView {
     pub certificate: u64,
     /// Whether no further reply to this request follows.
     pub last: bool,
+    /// Whether it ends a request that did not get its way and of which no instance tells.
+    pub refused: bool,
     /// A sentence.
     pub text: String,
-}
-
-impl ReplyView {
-    /// Whether it ends a request that did not get its way and of which nothing else tells.
-    pub fn is_refusal(&self) -> bool {
-        self.last && !matches!(self.outcome, "decided" | "abandoned" | "SUCCESS")
-    }
 }
 
 /// The protocols.

@@ -133,6 +133,8 @@ pub struct ReplyParts {
     pub transaction: Option<String>,
     /// What the item holds.
     pub balance: Option<u64>,
+    /// The protocol's word for why it was not granted.
+    pub reason: Option<String>,
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub struct Spec {
     pub messages: &'static [MessageKind],
     /// Meters, by index.
     pub meters: &'static [MeterKind],
+    /// The names of what views show as [`Field`]s, under whichever rules.
+    pub fields: &'static [&'static str],
     /// What the fault model is, in a sentence.
     pub fault_model: &'static str,
 }

@@ -306,7 +306,7 @@ impl Told {
     fn end(&mut self, answer: Submitted, node: NodeId, cluster: GroupId) {
         let parts = answer.parts;
         self.outcome = outcome(&parts);
-        self.reason = (self.outcome == "aborted").then(|| word(&answer.text));
+        self.reason = parts.reason;
         (self.transaction, self.balance) = (parts.transaction, parts.balance);
         (self.node, self.cluster) = (Some(node), Some(cluster));
     }
@@ -319,11 +319,6 @@ pub(crate) fn outcome(parts: &ReplyParts) -> &'static str {
         (None, true) => "committed",
         (None, false) => "aborted",
     }
-}
-
-/// The protocol's word for why, without the sentence that follows it.
-pub(crate) fn word(text: &str) -> String {
-    text.split(": ").next().unwrap_or_default().to_owned()
 }
 
 /// Whether an answer is the last to its request.

@@ -202,6 +202,23 @@ static SPEC: Spec = Spec {
             messages: &[],
         },
     ],
+    fields: &[
+        "preference",
+        "confidence",
+        "k",
+        "last_finalized",
+        "height",
+        "creator",
+        "transactions",
+        "reward",
+        "sample",
+        "pending pool",
+        "finalized pool",
+        "rejected pool",
+        "locked inputs",
+        "conserved",
+        "unspent",
+    ],
     fault_model: "Agreement is probable while few lie; it is never certain.",
 };
 

@@ -83,6 +83,12 @@ impl Expectation {
                 crate::narrate::EVENT_NAMES.join(", ")
             ));
         }
+        if let Some(field) = &self.field
+            && !spec.fields.contains(&field.as_str())
+        {
+            let wrong = complaint::unknown_word("field", field, spec.fields);
+            return Err(format!("expect: {wrong}"));
+        }
         let told = scenario.protocol.outcomes();
         if let Some(reply) = &self.reply
             && !told.contains(&reply.as_str())

@@ -190,6 +190,36 @@ struct Entry<R, F> {
     loss_permille: Option<u16>,
 }
 
+impl<R, F> Entry<R, F> {
+    /// The keys that stand there, beside when and what.
+    fn keys(&self) -> impl Iterator<Item = &'static str> {
+        let keys = [
+            ("node", self.node.is_some()),
+            ("to", !self.to.is_empty()),
+            ("request", self.request.is_some()),
+            ("client", self.client.is_some()),
+            ("number", self.number.is_some()),
+            ("when", self.when.is_some()),
+            ("groups", self.groups.is_some()),
+            ("from", self.from.is_some()),
+            ("kind", self.kind.is_some()),
+            ("instance", self.instance.is_some()),
+            ("round", self.round.is_some()),
+            ("nth", self.nth.is_some()),
+            ("timer", self.timer.is_some()),
+            ("by_ms", self.by_ms.is_some()),
+            ("behaviour", self.behaviour.is_some()),
+            ("fact", self.fact.is_some()),
+            ("fault", self.fault.is_some()),
+            ("rate_permille", self.rate_permille.is_some()),
+            ("latency_ms", self.latency_ms.is_some()),
+            ("loss_permille", self.loss_permille.is_some()),
+        ];
+        let there = keys.into_iter().filter(|(_, is_there)| *is_there);
+        there.map(|(key, _)| key)
+    }
+}
+
 /// `to = 2` or `to = [1, 2]`.
 fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<NodeId>, D::Error> {
     #[derive(Deserialize)]
@@ -247,9 +277,10 @@ fn parse_as<P: Simulated>(
         })?;
     }
     let mut lines = Vec::new();
+    let until = scenario.until;
     for entry in parsed.at {
         let line = line_at(source, entry.act.span().start);
-        let entry = intervention(entry).map_err(|message| ScenarioError {
+        let entry = intervention_within(until, entry).map_err(|message| ScenarioError {
             file: file.to_owned(),
             line: Some(line),
             message,
@@ -266,7 +297,7 @@ fn parse_as<P: Simulated>(
     for entry in parsed.view.breaks {
         let line = line_at(source, entry.label.span().start);
         let how = match (entry.at, entry.exhibit) {
-            (Some(at), None) => intervention(at).map(BreakHow::Act),
+            (Some(at), None) => intervention_within(until, at).map(BreakHow::Act),
             (None, Some(id)) => match crate::museum::find(&id) {
                 Some((of, exhibit)) if of == protocol => {
                     Ok(BreakHow::Exhibit(exhibit.flaw.to_owned()))
@@ -358,9 +389,27 @@ pub fn parse_act(protocol: ProtocolKind, file: &str, source: &str) -> Result<Act
     })
 }
 
+/// Of a run that ends at `until`: what comes after it never happens.
+fn intervention_within<R: serde::Serialize, F: serde::Serialize>(
+    until: Time,
+    entry: Entry<R, F>,
+) -> Result<Intervention, String> {
+    let entry = intervention(entry)?;
+    match entry.at {
+        At::Time(at) if at > until => Err(format!(
+            "{}: ms = {}: expected at most until_ms, where the run ends: {}",
+            entry.act.name(),
+            at.as_ms(),
+            until.as_ms()
+        )),
+        _ => Ok(entry),
+    }
+}
+
 fn intervention<R: serde::Serialize, F: serde::Serialize>(
     entry: Entry<R, F>,
 ) -> Result<Intervention, String> {
+    check_keys(&entry)?;
     let act = entry.act.get_ref().as_str();
     let missing = |key: &str| format!("{act}: the key {key} is missing");
     let at = match (entry.ms, entry.step) {
@@ -450,29 +499,51 @@ fn intervention<R: serde::Serialize, F: serde::Serialize>(
                 .rate_permille
                 .ok_or_else(|| missing("rate_permille"))?,
         },
-        unknown => return Err(unknown_word("do", unknown, &ACTS)),
+        unknown => return Err(unknown_word("do", unknown, &ACTS.map(|(name, _)| name))),
     };
     Ok(Intervention { at, act })
 }
 
-const ACTS: [&str; 16] = [
-    "submit",
-    "crash",
-    "restart",
-    "partition",
-    "heal",
-    "link",
-    "drop",
-    "delay",
-    "duplicate",
-    "corrupt",
-    "deliver",
-    "fire",
-    "byzantine",
-    "fact",
-    "disk",
-    "skew",
+/// What can be done, and with which keys.
+const ACTS: [(&str, &[&str]); 16] = [
+    ("submit", &["to", "request", "client", "number"]),
+    ("crash", &["node", "when"]),
+    ("restart", &["node"]),
+    ("partition", &["groups"]),
+    ("heal", &[]),
+    ("link", &["from", "to", "latency_ms", "loss_permille"]),
+    ("drop", &SELECTOR),
+    (
+        "delay",
+        &["from", "to", "kind", "instance", "round", "nth", "by_ms"],
+    ),
+    ("duplicate", &SELECTOR),
+    ("corrupt", &SELECTOR),
+    ("deliver", &SELECTOR),
+    ("fire", &["node", "timer", "round", "instance"]),
+    ("byzantine", &["node", "behaviour"]),
+    ("fact", &["node", "fact"]),
+    ("disk", &["node", "fault"]),
+    ("skew", &["node", "rate_permille"]),
 ];
+
+const SELECTOR: [&str; 6] = ["from", "to", "kind", "instance", "round", "nth"];
+
+/// Refuses a key that would do nothing. What cannot be done at all is not looked at here.
+fn check_keys<R, F>(entry: &Entry<R, F>) -> Result<(), String> {
+    let act = entry.act.get_ref().as_str();
+    let Some((_, taken)) = ACTS.iter().find(|(name, _)| *name == act) else {
+        return Ok(());
+    };
+    let Some(idle) = entry.keys().find(|key| !taken.contains(key)) else {
+        return Ok(());
+    };
+    let expected = match taken {
+        [] => "none but ms or step".to_owned(),
+        _ => taken.join(", "),
+    };
+    Err(format!("{act}: takes no key {idle}; expected {expected}"))
+}
 
 /// Reads any TOML file, with errors as scenarios have them.
 ///

@@ -28,7 +28,7 @@ use crate::failure::{Failure, Outcome, write_file};
 use crate::init::DIR_DEFAULT;
 use crate::node::{NOT_LEADER, runtime};
 use crate::purse::has_coins;
-use crate::router::{Told, outcome, word};
+use crate::router::{Told, outcome};
 use crate::submit::clustered::ask_all;
 use crate::submit::performance::Performance;
 use crate::submit::span;
@@ -307,16 +307,14 @@ fn simulate(
                 continue;
             };
             let view = protocol.read_reply(&reply.reply);
-            let Some(view) = view.filter(|view| view.last && view.outcome != NOT_LEADER) else {
-                continue;
-            };
-            if reply.number != client.number {
+            let is_end = view.is_some_and(|view| view.last && view.outcome != NOT_LEADER);
+            if !is_end || reply.number != client.number {
                 continue;
             }
             let parts = protocol.reply_parts(&reply.reply);
             let outcome = outcome(&parts);
             let ms = now.as_ms() - client.asked.as_ms();
-            ends.push(told(&client.request, outcome, word(&view.text), ms));
+            ends.push(told(&client.request, outcome, parts.reason, ms));
             match waiting.next() {
                 None => {
                     clients.remove(&reply.client);
@@ -335,7 +333,7 @@ fn simulate(
     }
     let elapsed = sim.now().as_ms().saturating_sub(SIM_BEGIN_MS);
     let open = clients.values();
-    ends.extend(open.map(|client| told(&client.request, "undecided", String::new(), 0)));
+    ends.extend(open.map(|client| told(&client.request, "undecided", None, 0)));
     Ok(Performance::of(&ends, Duration::from_millis(elapsed)))
 }
 
@@ -363,13 +361,13 @@ fn ask(
     Ok((act, name))
 }
 
-fn told(request: &str, outcome: &'static str, text: String, ms: u64) -> Told {
+fn told(request: &str, outcome: &'static str, reason: Option<String>, ms: u64) -> Told {
     Told {
         request: request.to_owned(),
         outcome,
         transaction: None,
         balance: None,
-        reason: (outcome == "aborted").then_some(text),
+        reason,
         node: None,
         cluster: None,
         asked: 1,

@@ -5,7 +5,6 @@ use phaselab_core::event::{Event, EventKind};
 use phaselab_core::narrate;
 use phaselab_core::oracle::{AS_HEARD, Verdict};
 use phaselab_core::ordered::Map;
-use phaselab_core::protocol::ReplyView;
 use phaselab_core::scenario::{self, At, Intervention, Scenario};
 use phaselab_core::sim::Sim;
 use phaselab_core::sim::log::Logged;
@@ -214,7 +213,7 @@ fn refusals(screen: &mut Screen, sim: &Sim) {
     let mut refused: Vec<RefusedSubmission> = Vec::new();
     for reply in sim.replies() {
         let read = sim.scenario().protocol.read_reply(&reply.reply);
-        let Some(view) = read.filter(ReplyView::is_refusal) else {
+        let Some(view) = read.filter(|view| view.refused) else {
             continue;
         };
         match refused.iter_mut().find(|known| known.why == view.text) {

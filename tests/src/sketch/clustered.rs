@@ -176,6 +176,7 @@ static SPEC: Spec = Spec {
         },
     ],
     meters: &[],
+    fields: &["balance"],
     fault_model: "A minority of each group may crash, but not its leader.",
 };
 

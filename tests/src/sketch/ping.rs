@@ -52,6 +52,7 @@ static SPEC: Spec = Spec {
         shape: Shape::Sync,
     }],
     meters: &[],
+    fields: &[],
     fault_model: "Nothing is promised.",
 };
 

@@ -135,6 +135,7 @@ static SPEC: Spec = Spec {
         },
     ],
     meters: &[],
+    fields: &[],
     fault_model: "Agreement holds with high probability while few lie.",
 };
 

@@ -30,5 +30,6 @@ mod snowball_checked;
 mod snowball_swarm;
 mod snowball_written;
 mod swarm;
+mod views;
 mod why;
 mod window;

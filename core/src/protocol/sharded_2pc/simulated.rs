@@ -134,6 +134,7 @@ impl Simulated for Sharded2pc {
             value: None,
             certificate: 0,
             last,
+            refused: last && outcome != "SUCCESS",
             text,
         };
         match reply {
@@ -200,7 +201,11 @@ impl Simulated for Sharded2pc {
     fn reply_parts(reply: &Reply) -> ReplyParts {
         let none = ReplyParts::default();
         match reply {
-            Reply::Accepted | Reply::Failed { .. } => none,
+            Reply::Accepted => none,
+            Reply::Failed { reason } => ReplyParts {
+                reason: Some(reason.name().to_string()),
+                ..none
+            },
             Reply::Success { txn } => ReplyParts {
                 transaction: Some(txn.to_string()),
                 ..none

@@ -72,6 +72,7 @@ impl Simulated for Snowball {
             value,
             certificate,
             last,
+            refused: outcome == "refused",
             text,
         };
         match reply {

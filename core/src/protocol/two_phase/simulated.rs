@@ -48,6 +48,7 @@ impl Simulated for TwoPhase {
             value,
             certificate: u64::from(certificate),
             last,
+            refused: outcome == "refused",
             text,
         };
         match reply {

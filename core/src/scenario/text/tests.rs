@@ -95,6 +95,10 @@ fn errors_say_where_what_and_what_was_expected() {
             "three.toml:3: expect: unknown reply \"decide\"; did you mean decided?",
         ),
         (
+            "[[expect]]\nfield = \"retry count\"\nis = \"0\"\nnever = true\n",
+            "three.toml:3: expect: unknown field \"retry count\"; did you mean retry_count?",
+        ),
+        (
             "[config]\ncommit_quorum = 9\n",
             "three.toml:4: commit_quorum = 9: expected 2 to 3 (more than half of 3 members), or 0 to derive it",
         ),
@@ -159,6 +163,14 @@ fn what_can_never_be_done_is_refused_with_its_line() {
             "partition: an empty group; a node in no group is alone anyhow",
         ),
         (
+            "\"crash\"\nnode = 1\nto = 2",
+            "crash: takes no key to; expected node, when",
+        ),
+        (
+            "\"heal\"\nnode = 1",
+            "heal: takes no key node; expected none but ms or step",
+        ),
+        (
             "\"partition\"\ngroups = []",
             "partition: no group names a node; expected at least one",
         ),
@@ -170,6 +182,13 @@ fn what_can_never_be_done_is_refused_with_its_line() {
             "{found}"
         );
     }
+    let late = "until_ms = 100\n[[at]]\nms = 101\ndo = \"heal\"\n";
+    assert_eq!(
+        error(late),
+        "three.toml:6: heal: ms = 101: expected at most until_ms, where the run ends: 100"
+    );
+    let last = late.replace("101", "100");
+    assert!(parse("three.toml", &format!("{HEAD}{last}")).is_ok());
     let lost = "[[at]]\nms = 9\ndo = \"restart\"\nnode = 2\n\
                 [[at]]\nms = 5\ndo = \"disk\"\nnode = 2\nfault = \"lose\"\n";
     assert!(

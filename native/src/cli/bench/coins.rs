@@ -203,16 +203,15 @@ async fn one_client(
             .ask::<_, Submitted>(Method::POST, "/v1/submit", Some(&body), wait + GRACE)
             .await;
         let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (outcome, text) = match &answer {
-            Ok(answer) if answer.outcome == "decided" => ("committed", String::new()),
+        let (outcome, reason) = match &answer {
+            Ok(answer) if answer.outcome == "decided" => ("committed", None),
             Ok(answer) if matches!(answer.outcome.as_str(), "abandoned" | "refused") => {
-                ("aborted", answer.text.clone())
+                ("aborted", Some(answer.text.clone()))
             }
-            Ok(answer) => ("undecided", answer.outcome.clone()),
-            Err(AskError::Refused(why) | AskError::Broken(why)) => ("aborted", why.clone()),
-            Err(AskError::Down) => ("undecided", "down".to_owned()),
+            Ok(_) | Err(AskError::Down) => ("undecided", None),
+            Err(AskError::Refused(why) | AskError::Broken(why)) => ("aborted", Some(why.clone())),
         };
-        ends.push(told(&owned.output, outcome, text, ms));
+        ends.push(told(&owned.output, outcome, reason, ms));
         let Some(txid) = answer.ok().and_then(|answer| answer.value) else {
             break;
         };
@@ -294,11 +293,12 @@ fn simulate(args: &BenchArgs, protocol: ProtocolKind) -> Result<Printed, Failure
             _ => "aborted",
         };
         over_ms = reply.at.as_ms();
-        ends.insert(key, told(name, outcome, view.text, over_ms - at_ms));
+        let reason = (outcome == "aborted").then_some(view.text);
+        ends.insert(key, told(name, outcome, reason, over_ms - at_ms));
     }
     for (key, (_, name)) in &asked {
         ends.entry(*key)
-            .or_insert_with(|| told(name, "undecided", String::new(), 0));
+            .or_insert_with(|| told(name, "undecided", None, 0));
     }
     let ends: Vec<Told> = ends.into_values().collect();
     let each = u64::from(args.transfers) * u64::from(scenario.nodes);

@@ -31,7 +31,7 @@ pub(super) enum Heard {
     /// A node says how it is.
     Report(Box<NodeReport>),
     /// A node answers a client.
-    Answer(NodeId, Submitted),
+    Answer(NodeId, Box<Submitted>),
 }
 
 /// Clients and onlookers at work.
@@ -150,7 +150,7 @@ async fn ask(
                     .await;
                 // A node that dies before it answers promised nothing.
                 if let Ok(answer) = answer {
-                    let _ = say.send(Heard::Answer(node.id, answer)).await;
+                    let _ = say.send(Heard::Answer(node.id, Box::new(answer))).await;
                 }
                 state.open.fetch_sub(1, Ordering::Relaxed);
             });
