@@ -29,7 +29,7 @@ pub use expectation::{Expectation, InForce};
 pub use network::{Disk, Link, Network};
 use network::{SPAN_MS_MAX, check_span};
 pub use script::{keep, script};
-pub use text::{from_toml, parse, parse_act, parse_part};
+pub use text::{ACTS, from_toml, parse, parse_act, parse_part};
 
 /// The most nodes that a scenario may have.
 pub const NODES_MAX: u16 = 10_000;
@@ -198,13 +198,18 @@ impl Scenario {
         let entries = || self.interventions.iter().enumerate();
         for (place, entry) in entries() {
             let possible = entry.act.check(self.nodes, spec);
-            possible.map_err(|message| (place, message))?;
+            possible
+                .and_then(|()| self.check_schedule(&entry.act))
+                .map_err(|message| (place, message))?;
         }
         for (number, entry) in self.view.breaks.iter().enumerate() {
             // Their lines follow those of what is done anyhow.
             let wrong = |message| (self.interventions.len() + number, message);
             if let BreakHow::Act(entry) = &entry.how {
-                entry.act.check(self.nodes, spec).map_err(wrong)?;
+                let possible = entry.act.check(self.nodes, spec);
+                possible
+                    .and_then(|()| self.check_schedule(&entry.act))
+                    .map_err(wrong)?;
             }
         }
         let lost: Vec<(At, usize, NodeId)> = entries()
@@ -242,6 +247,20 @@ impl Scenario {
             }
         }
         Ok(())
+    }
+
+    /// Refuses what the clock does by itself.
+    ///
+    /// # Errors
+    /// Which schedule is needed.
+    pub fn check_schedule(&self, act: &Act) -> Result<(), String> {
+        match act {
+            Act::Deliver(_) | Act::Fire { .. } if self.schedule == Schedule::Timed => Err(format!(
+                "{}: needs schedule = \"manual\" in the scenario",
+                act.name()
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses invariants that nobody watches.

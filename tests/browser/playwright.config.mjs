@@ -8,8 +8,8 @@ import { findChromium } from '../../scripts/lib/chromium.mjs';
 const port = 4799;
 const server = process.env.PHASELAB ?? 'cargo run --release -p phaselab --';
 
-/** The files in which nodes are live: one test at a time. */
-const rooms = /\/(accessibility|hybrid|live.*|sharded|snowball)\.spec\.mjs$/;
+/** The tests whose nodes are live, by file and title: one at a time. */
+const live = /\b(hybrid|live[a-z-]*)\.spec\.mjs|\ba live room\b/;
 
 export default defineConfig({
   testDir: '.',
@@ -19,9 +19,9 @@ export default defineConfig({
   workers: 1,
   projects: [
     // Time is virtual there: `test-browser.mjs` gives them every core.
-    { name: 'pages', testIgnore: rooms, fullyParallel: true },
+    { name: 'pages', grepInvert: live, fullyParallel: true },
     // Each page runs several threads, and a missed deadline of a live node would be the fault of a busy machine.
-    { name: 'rooms', testMatch: rooms },
+    { name: 'rooms', grep: live },
   ],
   forbidOnly: Boolean(process.env.CI),
   use: {

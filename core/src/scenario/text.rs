@@ -504,8 +504,8 @@ fn intervention<R: serde::Serialize, F: serde::Serialize>(
     Ok(Intervention { at, act })
 }
 
-/// What can be done, and with which keys.
-const ACTS: [(&str, &[&str]); 16] = [
+/// What an `[[at]]` entry can do, and with which keys beside `ms` or `step`.
+pub const ACTS: [(&str, &[&str]); 16] = [
     ("submit", &["to", "request", "client", "number"]),
     ("crash", &["node", "when"]),
     ("restart", &["node"]),

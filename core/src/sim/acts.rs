@@ -76,12 +76,6 @@ impl Sim {
                 let select = self.net.add_rule(act, self.cluster.spec())?;
                 self.fault_injected(select);
             }
-            Act::Deliver(_) | Act::Fire { .. } if self.scenario.schedule == Schedule::Timed => {
-                return Err(alloc::format!(
-                    "{}: needs schedule = \"manual\" in the scenario",
-                    act.name()
-                ));
-            }
             Act::Deliver(select) => self.deliver_held(select)?,
             Act::Fire {
                 node,

@@ -47,6 +47,7 @@ impl Sim {
             ));
         }
         act.check(self.scenario.nodes, self.spec())?;
+        self.scenario.check_schedule(&act)?;
         self.apply_due();
         self.by_hand.push(Intervention {
             at: At::Step(self.steps),

@@ -5,6 +5,7 @@ mod broken;
 mod codec;
 mod coverage;
 mod determinism;
+mod documented;
 mod explorer;
 mod export;
 mod faulty;
