@@ -20,16 +20,16 @@ main(async () => {
   const assembled = join(targetDirectory(env), 'page');
   say('building the page (about 2 minutes the first time)');
   const dev = process.argv.includes('--dev');
-  // Four programs of one crate: a visit loads the one that its address asks for. The largest come first: what is
-  // compiled last is optimised beside nothing else.
+  // Four programs of one crate: a visit loads the one that its address asks for. The first one's folder is emptied, and
+  // the others are put into it. Of these the largest come first: what is compiled last is optimised beside nothing else.
   const program = (name, feature, outDir) =>
     buildWasm({ folder: 'web', name, outDir, features: [feature], dev, pack: false, env });
   await Promise.all([
+    program('phaselab_web', 'simulate', assembled),
     buildChecker(assembled, env),
     program('phaselab_workbench', 'workbench', join(assembled, 'workbench')),
     program('phaselab_museum', 'museum', join(assembled, 'museum')),
     program('phaselab_live', 'live', join(assembled, 'live')),
-    program('phaselab_web', 'simulate', assembled),
   ]);
   for (const name of ['index.html', 'worker.js', 'checker.js']) cpSync(join(root, 'web', name), join(assembled, name));
   cpSync(join(root, 'web', 'static'), join(assembled, 'static'), { recursive: true });

@@ -125,9 +125,8 @@ impl Link {
     /// `UnknownScenario`, `Impossible`.
     pub fn scenario(&self, find: Find<'_>) -> Result<Scenario, LinkError> {
         let scenario = self.scenario.resolve(find)?;
-        let (nodes, spec) = (scenario.nodes, scenario.protocol.spec());
         let mut acts = self.by_hand.iter();
-        acts.try_for_each(|entry| entry.act.check(nodes, spec))
+        acts.try_for_each(|entry| scenario.check_act(&entry.act))
             .map_err(LinkError::Impossible)?;
         Ok(scenario)
     }

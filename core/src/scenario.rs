@@ -194,22 +194,16 @@ impl Scenario {
 
     /// Refuses what can never be done; the setup is sound.
     fn check_interventions(&self) -> Result<(), (usize, String)> {
-        let spec = self.protocol.spec();
         let entries = || self.interventions.iter().enumerate();
         for (place, entry) in entries() {
-            let possible = entry.act.check(self.nodes, spec);
-            possible
-                .and_then(|()| self.check_schedule(&entry.act))
-                .map_err(|message| (place, message))?;
+            let possible = self.check_act(&entry.act);
+            possible.map_err(|message| (place, message))?;
         }
         for (number, entry) in self.view.breaks.iter().enumerate() {
             // Their lines follow those of what is done anyhow.
             let wrong = |message| (self.interventions.len() + number, message);
             if let BreakHow::Act(entry) = &entry.how {
-                let possible = entry.act.check(self.nodes, spec);
-                possible
-                    .and_then(|()| self.check_schedule(&entry.act))
-                    .map_err(wrong)?;
+                self.check_act(&entry.act).map_err(wrong)?;
             }
         }
         let lost: Vec<(At, usize, NodeId)> = entries()
@@ -249,11 +243,12 @@ impl Scenario {
         Ok(())
     }
 
-    /// Refuses what the clock does by itself.
+    /// Checks that something can be done to this run: see [`Act::check`]. What the clock does by itself nobody else does.
     ///
     /// # Errors
-    /// Which schedule is needed.
-    pub fn check_schedule(&self, act: &Act) -> Result<(), String> {
+    /// What is impossible, and what was expected.
+    pub fn check_act(&self, act: &Act) -> Result<(), String> {
+        act.check(self.nodes, self.protocol.spec())?;
         match act {
             Act::Deliver(_) | Act::Fire { .. } if self.schedule == Schedule::Timed => Err(format!(
                 "{}: needs schedule = \"manual\" in the scenario",

@@ -104,10 +104,9 @@ impl Trace {
             return Err(TraceError::Damaged);
         }
         trace.scenario.check().map_err(TraceError::Impossible)?;
-        let (nodes, spec) = (trace.scenario.nodes, trace.scenario.protocol.spec());
         let mut by_hand = trace.by_hand.iter();
         by_hand
-            .try_for_each(|entry| entry.act.check(nodes, spec))
+            .try_for_each(|entry| trace.scenario.check_act(&entry.act))
             .map_err(TraceError::Impossible)?;
         Ok(trace)
     }

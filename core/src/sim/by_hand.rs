@@ -46,8 +46,7 @@ impl Sim {
                 "this run happened: nothing can be done to it any more",
             ));
         }
-        act.check(self.scenario.nodes, self.spec())?;
-        self.scenario.check_schedule(&act)?;
+        self.scenario.check_act(&act)?;
         self.apply_due();
         self.by_hand.push(Intervention {
             at: At::Step(self.steps),

@@ -467,8 +467,8 @@ pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
 /// Any trace of such a scenario.
 pub(crate) fn trace() -> impl Strategy<Value = Trace> {
     let by_hand = vec(intervention(), 0..3).prop_map(|entries| {
-        let possible =
-            |entry: &Intervention| entry.act.check(3, ProtocolKind::TwoPhase.spec()).is_ok();
+        let plain = Scenario::new(ProtocolKind::TwoPhase, 3);
+        let possible = |entry: &Intervention| plain.check_act(&entry.act).is_ok();
         entries.into_iter().filter(possible).collect::<Vec<_>>()
     });
     (

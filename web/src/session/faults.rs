@@ -135,7 +135,7 @@ impl Session {
         self.check_open()?;
         self.begin()?;
         for act in acts {
-            act.check(self.scenario().nodes, self.sim().spec())?;
+            self.scenario().check_act(act)?;
             self.check_sense(act)?;
         }
         let step = self.sim().steps();
@@ -187,7 +187,7 @@ impl Session {
             Catch::Duplicate => (Act::Duplicate(select), "duplication"),
             Catch::Corrupt => (Act::Corrupt(select), "corruption"),
         };
-        act.check(sim.scenario().nodes, sim.spec())?;
+        sim.scenario().check_act(&act)?;
         let count = |sim: &Sim| sim.faults().get(counted).copied().unwrap_or_default();
         let (step, before) = (sim.steps(), count(sim));
         let forks = self.branches.must_fork(step);

@@ -167,6 +167,10 @@ fn what_can_never_be_done_is_refused_with_its_line() {
             "crash: takes no key to; expected node, when",
         ),
         (
+            "\"deliver\"\nfrom = 1",
+            "deliver: needs schedule = \"manual\" in the scenario",
+        ),
+        (
             "\"heal\"\nnode = 1",
             "heal: takes no key node; expected none but ms or step",
         ),
