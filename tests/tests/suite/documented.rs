@@ -17,6 +17,12 @@ fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
+/// The rows of the table that begins with these words, under its two lines of heading.
+fn rows<'a>(document: &'a str, head: &str) -> impl Iterator<Item = &'a str> {
+    let (_, table) = document.split_once(head).expect("the table");
+    table.lines().skip(2).take_while(|line| !line.is_empty())
+}
+
 #[test]
 fn its_scenario_comes_out_as_it_says() {
     let document = document();
@@ -36,9 +42,7 @@ fn its_scenario_comes_out_as_it_says() {
 #[test]
 fn its_table_of_what_can_be_done_is_whole() {
     let document = document();
-    let (_, table) = document.split_once("| `do` |").expect("the table");
-    let rows = table.lines().skip(2).take_while(|line| !line.is_empty());
-    let told: BTreeMap<&str, Vec<&str>> = rows
+    let told: BTreeMap<&str, Vec<&str>> = rows(&document, "| `do` |")
         .map(|row| {
             let cells: Vec<&str> = row.split('|').collect();
             (quoted(cells[1])[0], quoted(cells[2]))
@@ -52,12 +56,8 @@ fn its_table_of_what_can_be_done_is_whole() {
 #[test]
 fn its_requests_and_facts_are_read() {
     let document = document();
-    let (_, table) = document
-        .split_once("| protocol | request |")
-        .expect("the table");
-    let rows = table.lines().skip(2).take_while(|line| !line.is_empty());
     let mut read = 0;
-    for row in rows {
+    for row in rows(&document, "| protocol | request |") {
         let words = quoted(row);
         let protocol = words[0];
         for request in words[1..].iter().filter(|word| word.starts_with('{')) {
